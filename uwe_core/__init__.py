@@ -1,0 +1,1 @@
+"""Unified Work Embeddings: the model, the cached target space and the ranker."""

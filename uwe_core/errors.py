@@ -1,0 +1,135 @@
+"""Every error this project raises on purpose, as one tree.
+
+    UweError
+    ├── InputError                 the caller sent something that cannot be ranked
+    │   ├── InvalidTextError       a text holds what no encoder can read
+    │   ├── EmptyTextError         a text holds no words
+    │   ├── LimitError             too many texts, or a text too long
+    │   ├── UnknownTaskError       no task of that name
+    │   ├── UnknownSpaceError      no target space of that name
+    │   └── DataError              a raw data file is not what it should be (file and line)
+    ├── ConfigurationError         settings that cannot work on this machine
+    │   ├── DeviceError            a device that is asked for and absent
+    │   └── MissingModelError      a model that is not on this machine
+    ├── ArtefactError              a file of ours is broken or does not fit
+    │   ├── FormatVersionError     written by another version of the format
+    │   ├── ChecksumError          the bytes are not the ones that were written
+    │   └── FingerprintError       made by another model or from other texts
+    └── UnavailableError           the server cannot take the work now
+        ├── NotReadyError          still loading
+        ├── OverloadedError        the queue is full
+        ├── DeadlineError          waited longer than a request may
+        └── ShuttingDownError      going away
+
+The core knows nothing of HTTP: the service maps these classes to statuses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class UweError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class InputError(UweError):
+    """The caller sent something that cannot be ranked."""
+
+
+class InvalidTextError(InputError):
+    """A text holds what no encoder can read, such as NUL or a lone surrogate."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"text {position} {reason}")
+        self.position = position
+
+
+class EmptyTextError(InputError):
+    """A text is empty, or nothing but special tokens is left of it."""
+
+    def __init__(self, position: int, reason: str = "is empty") -> None:
+        super().__init__(f"text {position} {reason}")
+        self.position = position
+
+
+class LimitError(InputError):
+    """More texts, or longer ones, than a request may hold."""
+
+
+class UnknownTaskError(InputError):
+    """There is no task of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no task '{name}'; there are: {', '.join(known)}")
+
+
+class UnknownSpaceError(InputError):
+    """There is no target space of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no target space '{name}'; there are: {', '.join(known)}")
+
+
+class DataError(InputError):
+    """A raw data file is not what it should be; names the file and, where known, the line."""
+
+    def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
+        where = f"{path}, line {line}" if line is not None else f"{path}"
+        super().__init__(f"{where}: {reason}")
+        self.path = Path(path)
+        self.line = line
+
+
+class ConfigurationError(UweError):
+    """Settings that cannot work on this machine."""
+
+
+class DeviceError(ConfigurationError):
+    """A device that is asked for and absent."""
+
+
+class MissingModelError(ConfigurationError):
+    """A model that is not on this machine and may not be fetched."""
+
+
+class ArtefactError(UweError):
+    """A file of ours is broken or does not fit the others."""
+
+
+class FormatVersionError(ArtefactError):
+    """Written by another version of the format."""
+
+
+class ChecksumError(ArtefactError):
+    """The bytes on disk are not the ones that were written."""
+
+
+class FingerprintError(ArtefactError):
+    """Made by another model, or from other texts, than those at hand."""
+
+
+class UnavailableError(UweError):
+    """The server cannot take the work now; try again after `retry_after` seconds."""
+
+    retry_after = 1
+
+
+class NotReadyError(UnavailableError):
+    """Weights, token indexes or warm-up are not done."""
+
+    retry_after = 5
+
+
+class OverloadedError(UnavailableError):
+    """The queue is full."""
+
+
+class DeadlineError(UnavailableError):
+    """The work waited longer than a request may."""
+
+
+class ShuttingDownError(UnavailableError):
+    """The server is going away."""
+
+    retry_after = 5

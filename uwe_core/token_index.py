@@ -1,0 +1,247 @@
+"""TokenIndex: the cached token embeddings of a target space, built once, saved, and opened by memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from uwe_core.encoder import TokenEncoder
+from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError, FormatVersionError
+from uwe_core.files import atomic_folder, sha256_of
+from uwe_core.interaction import inverse_norms
+from uwe_core.target_space import TargetSpace
+
+logger = logging.getLogger(__name__)
+
+INDEX_FORMAT = 1
+MANIFEST_FILE = "index.json"
+TOKENS_FILE = "tokens.safetensors"
+
+StorageType = Literal["float32", "bfloat16", "float16"]
+_TORCH_TYPES: dict[StorageType, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+# Called with the number of targets done and their total.
+Progress = Callable[[int, int], None]
+
+
+class IndexManifest(BaseModel):
+    """`index.json`: what the tensors beside it are, and of what they were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = INDEX_FORMAT
+    space: str
+    encoder_fingerprint: str
+    space_fingerprint: str
+    dtype: StorageType
+    dim: int
+    targets: int
+    tokens: int
+    truncated_targets: int
+    checksums: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of encoder, texts and storage: equal fingerprints mean interchangeable indexes."""
+        return index_fingerprint(self.encoder_fingerprint, self.space_fingerprint, self.dtype)
+
+
+@dataclass(frozen=True)
+class TokenGroup:
+    """The targets that have the same number of tokens, as one dense block without padding.
+
+    Attributes:
+        start, end: their place in the stored order.
+        embeddings: `[targets, tokens per target, dim]`, a view in storage precision.
+        inverse_norms: `[targets, tokens per target]`, float32.
+    """
+
+    start: int
+    end: int
+    embeddings: Float[Tensor, "group group_tokens dim"]
+    inverse_norms: Float[Tensor, "group group_tokens"]
+
+
+@dataclass(frozen=True)
+class TokenIndex:
+    """Token embeddings sorted by the number of tokens of their target.
+
+    Attributes:
+        embeddings: `[tokens, dim]` in storage precision, raw (not normalised).
+        inverse_norms: `[tokens]`, float32, of the embeddings as stored.
+        offsets: `[targets + 1]`, in stored order.
+        order: `[targets]`, the target's index in its space at each stored position.
+    """
+
+    manifest: IndexManifest
+    embeddings: Float[Tensor, "tokens dim"]
+    inverse_norms: Float[Tensor, " tokens"]
+    offsets: Int[Tensor, " targets_plus_one"]
+    order: Int[Tensor, " targets"]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def fingerprint(self) -> str:
+        """See `IndexManifest.fingerprint`."""
+        return self.manifest.fingerprint
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in (self.embeddings, self.inverse_norms, self.offsets, self.order))
+
+    def groups(self) -> Iterator[TokenGroup]:
+        """Dense blocks of equal token count, shortest targets first; together they hold every target once."""
+        counts, sizes = self.offsets.diff().unique_consecutive(return_counts=True)
+        start = first = 0
+        for count, size in zip(counts.tolist(), sizes.tolist(), strict=True):
+            rows = slice(first, first + count * size)
+            yield TokenGroup(
+                start,
+                start + size,
+                self.embeddings[rows].unflatten(0, (size, count)),
+                self.inverse_norms[rows].unflatten(0, (size, count)),
+            )
+            start, first = start + size, rows.stop
+
+    @classmethod
+    def build(
+        cls, encoder: TokenEncoder, space: TargetSpace, dtype: StorageType = "float32", progress: Progress | None = None
+    ) -> TokenIndex:
+        """Encode every target of a space.
+
+        Raises:
+            InputError: a text that cannot be encoded, by its position in the space.
+        """
+        tokenised = encoder.tokenise(space.texts)
+        if tokenised.truncations:
+            logger.warning(
+                "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
+                space.info.name, len(tokenised.truncations), encoder.max_tokens, tokenised.truncations[0].position,
+            )  # fmt: skip
+        counts = torch.tensor([len(ids) for ids in tokenised.token_ids])
+        embeddings = torch.empty(int(counts.sum()), encoder.dim, dtype=_TORCH_TYPES[dtype])
+        order: list[int] = []
+        filled = 0
+        for batch in encoder.batches(tokenised):
+            rows = batch.tokens.embeddings
+            embeddings[filled : filled + len(rows)] = rows.to("cpu", embeddings.dtype)
+            filled += len(rows)
+            order.extend(batch.positions)
+            if progress is not None:
+                progress(len(order), len(space))
+        manifest = IndexManifest(
+            space=space.info.name,
+            encoder_fingerprint=encoder.fingerprint,
+            space_fingerprint=space.fingerprint,
+            dtype=dtype,
+            dim=encoder.dim,
+            targets=len(space),
+            tokens=filled,
+            truncated_targets=len(tokenised.truncations),
+            checksums={},
+        )
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
+        return cls(manifest, embeddings, inverse_norms(embeddings), offsets, torch.tensor(order))
+
+    def save(self, folder: Path) -> None:
+        """Write `index.json` and `tokens.safetensors`; all or nothing."""
+        with atomic_folder(folder) as aside:
+            save_file(
+                {
+                    "embeddings": self.embeddings,
+                    "inverse_norms": self.inverse_norms,
+                    "offsets": self.offsets,
+                    "order": self.order,
+                },
+                aside / TOKENS_FILE,
+            )
+            manifest = self.manifest.model_copy(update={"checksums": {TOKENS_FILE: sha256_of(aside / TOKENS_FILE)}})
+            (aside / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> TokenIndex:
+        """Map a saved index into memory.
+
+        Args:
+            folder: what `save` wrote.
+            verify: read the whole file once and compare its checksum.
+
+        Raises:
+            FormatVersionError: written by another version of the format.
+            ChecksumError: the bytes are not the ones that were written.
+            ArtefactError: a file is missing, broken, or does not hold what the manifest says.
+        """
+        manifest = _read_manifest(folder)
+        path = folder / TOKENS_FILE
+        try:
+            if verify and sha256_of(path) != manifest.checksums.get(TOKENS_FILE):
+                raise ChecksumError(f"{path} is not the file that was written: build the index again")
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in ("embeddings", "inverse_norms", "offsets", "order")}
+        except (OSError, SafetensorError) as error:
+            raise ArtefactError(f"{path} cannot be read: {error}") from error
+        index = cls(manifest, **tensors)
+        if index.embeddings.shape != (manifest.tokens, manifest.dim) or len(index) != manifest.targets:
+            raise ArtefactError(f"{path} does not hold the tensors that {MANIFEST_FILE} describes")
+        return index
+
+    def check_fits(self, encoder: TokenEncoder, space: TargetSpace) -> None:
+        """Refuse to rank with an index of another model or of other texts.
+
+        Raises:
+            FingerprintError: naming which of the two does not fit.
+        """
+        if self.manifest.encoder_fingerprint != encoder.fingerprint:
+            raise FingerprintError(f"the token index of '{space.info.name}' was made by another model: precompute it")
+        if self.manifest.space_fingerprint != space.fingerprint:
+            raise FingerprintError(f"the token index of '{space.info.name}' was made from other texts: precompute it")
+
+    def to(self, device: torch.device) -> TokenIndex:
+        """The index with its embeddings on a device; on the CPU the memory map stays as it is."""
+        if device.type == "cpu":
+            return self
+        return TokenIndex(
+            self.manifest,
+            self.embeddings.to(device),
+            self.inverse_norms.to(device),
+            self.offsets,
+            self.order.to(device),
+        )
+
+
+def index_fingerprint(encoder_fingerprint: str, space_fingerprint: str, dtype: StorageType) -> str:
+    """Content hash of what an index is made from."""
+    return hashlib.sha256(f"{INDEX_FORMAT} {encoder_fingerprint} {space_fingerprint} {dtype}".encode()).hexdigest()
+
+
+def index_folder(root: Path, encoder: TokenEncoder, space: TargetSpace, dtype: StorageType) -> Path:
+    """Where the index of a space lies under `root`: named by fingerprint, so that nothing is ever overwritten."""
+    return root / space.info.name / index_fingerprint(encoder.fingerprint, space.fingerprint, dtype)[:16]
+
+
+def _read_manifest(folder: Path) -> IndexManifest:
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = IndexManifest.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    if manifest.format_version != INDEX_FORMAT:
+        raise FormatVersionError(f"{path} has format version {manifest.format_version}, this is {INDEX_FORMAT}")
+    return manifest
