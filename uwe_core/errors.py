@@ -7,7 +7,8 @@
     │   ├── LimitError             too many texts, or a text too long
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
-    │   └── DataError              a raw data file is not what it should be (file and line)
+    │   ├── DataError              a raw data file is not what it should be (file and line)
+    │   └── JudgementError         scores or positives that no metric may judge
     ├── ConfigurationError         settings that cannot work on this machine
     │   ├── DeviceError            a device that is asked for and absent
     │   └── MissingModelError      a model that is not on this machine
@@ -79,6 +80,10 @@ class DataError(InputError):
         super().__init__(f"{where}: {reason}")
         self.path = Path(path)
         self.line = line
+
+
+class JudgementError(InputError):
+    """Scores or positives that no metric may judge, such as NaN or a positive that was excluded."""
 
 
 class ConfigurationError(UweError):

@@ -16,10 +16,10 @@ from uwe_core.encoder import Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
-from uwe_core.target_space import TargetSpace
+from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask
 from uwe_core.text import same_text_key
-from uwe_core.token_index import TokenIndex
+from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
@@ -59,6 +59,19 @@ class Rankings:
     seconds: dict[Stage, float]
 
 
+@dataclass(frozen=True)
+class SpaceSummary:
+    """What is loaded of one target space."""
+
+    info: SpaceInfo
+    fingerprint: str
+    index_fingerprint: str
+    dtype: StorageType
+    targets: int
+    tokens: int
+    nbytes: int
+
+
 class RankableSpace:
     """A target space with its token index on the model's device, ready to be scored.
 
@@ -72,6 +85,19 @@ class RankableSpace:
         self.index = index.to(model.encoder.device)
         self.scorer: Scorer = make_scorer(self.index, model.interaction)
 
+    def summary(self) -> SpaceSummary:
+        """The facts of the space and its index."""
+        manifest = self.index.manifest
+        return SpaceSummary(
+            info=self.space.info,
+            fingerprint=self.space.fingerprint,
+            index_fingerprint=self.index.fingerprint,
+            dtype=manifest.dtype,
+            targets=manifest.targets,
+            tokens=manifest.tokens,
+            nbytes=self.index.nbytes,
+        )
+
     @cached_property
     def targets_by_text(self) -> dict[str, list[int]]:
         """Target indices by the key of their text; targets may share a text."""
@@ -79,6 +105,16 @@ class RankableSpace:
         for position, text in enumerate(self.space.texts):
             by_text[same_text_key(text)].append(position)
         return dict(by_text)
+
+
+@dataclass(frozen=True)
+class RankerDescription:
+    """What ranks, and how it computes."""
+
+    model_name: str
+    model_fingerprint: str
+    device: str
+    precision: str
 
 
 class Ranker:
@@ -107,9 +143,16 @@ class Ranker:
         except KeyError:
             raise UnknownTaskError(name, sorted(self.tasks)) from None
 
-    def space_of(self, task_name: str) -> RankableSpace:
-        """The space that a task ranks."""
-        return self.spaces[self.task(task_name).target_space]
+    @property
+    def description(self) -> RankerDescription:
+        """What ranks, and how it computes."""
+        encoder = self.model.encoder
+        precision = str(encoder.dtype).removeprefix("torch.")
+        return RankerDescription(self.model.name, self.model.fingerprint, str(encoder.device), precision)
+
+    def space_summaries(self) -> dict[str, SpaceSummary]:
+        """The loaded spaces by name."""
+        return {name: space.summary() for name, space in self.spaces.items()}
 
     @torch.inference_mode()
     def rank(self, task_name: str, queries: Sequence[str], top_k: int | None = None) -> Rankings:
@@ -119,7 +162,8 @@ class Ranker:
             UnknownTaskError: no task of that name.
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
-        task, rankable = self.task(task_name), self.space_of(task_name)
+        task = self.task(task_name)
+        rankable = self.spaces[task.target_space]
         encoder = self.model.encoder
         seconds: dict[Stage, float] = {}
         with _timed(seconds, "tokenise", encoder.device):

@@ -236,6 +236,31 @@ def index_folder(root: Path, encoder: TokenEncoder, space: TargetSpace, dtype: S
     return root / space.info.name / index_fingerprint(encoder.fingerprint, space.fingerprint, dtype)[:16]
 
 
+def open_or_build(
+    root: Path,
+    encoder: TokenEncoder,
+    space: TargetSpace,
+    dtype: StorageType = "float32",
+    progress: Progress | None = None,
+) -> TokenIndex:
+    """The saved index of a space, or a new one, saved, where there is none that can be used.
+
+    Raises:
+        InputError: a text that cannot be encoded.
+    """
+    folder = index_folder(root, encoder, space, dtype)
+    if folder.exists():
+        try:
+            index = TokenIndex.open(folder)
+            index.check_fits(encoder, space)
+        except ArtefactError as error:
+            logger.warning("building the token index of %s again: %s", space.info.name, error)
+        else:
+            return index
+    TokenIndex.build(encoder, space, dtype, progress).save(folder)
+    return TokenIndex.open(folder, verify=False)
+
+
 def _read_manifest(folder: Path) -> IndexManifest:
     path = folder / MANIFEST_FILE
     try:

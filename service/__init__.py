@@ -1,0 +1,1 @@
+"""The ranking service: HTTP over `uwe_core.ranker`."""

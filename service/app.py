@@ -1,0 +1,67 @@
+"""The application factory. Nothing is loaded at import, and nothing before the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from service.body_limit import BodyLimitMiddleware
+from service.errors import install_error_handlers
+from service.loading import load_ranker
+from service.observability import Metrics, RequestMiddleware
+from service.routes import catalogue, health, rank
+from service.settings import Settings
+from service.state import RankingEngine, ServiceState
+
+_DESCRIPTION = """Ranks skills and jobs for any text of the labour market.
+
+`POST /rank/{task}` answers from target spaces whose token embeddings are cached: one pass of the encoder for the query,
+then an exact score of every target."""
+
+
+def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: of this application.
+        engine: what ranks; loaded from the settings in the background where None.
+    """
+    tasks = engine.tasks if engine else settings.all_tasks
+    state = ServiceState(settings, Metrics(tasks))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = None
+        if engine is not None:
+            state.become_ready(engine)
+        else:
+            loading = asyncio.create_task(_load(state))
+        yield
+        if loading is not None:
+            loading.cancel()
+        state.close()
+
+    app = FastAPI(
+        title="Unified Work Embeddings",
+        description=_DESCRIPTION,
+        version=version("unified-work-embeddings"),
+        lifespan=lifespan,
+    )
+    app.state.service = state
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    install_error_handlers(app)
+    for routes in (rank, catalogue, health):
+        app.include_router(routes.router)
+    return app
+
+
+async def _load(state: ServiceState) -> None:
+    try:
+        state.become_ready(await asyncio.to_thread(load_ranker, state.settings, state.report))
+    except Exception as error:
+        state.fail(error)

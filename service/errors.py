@@ -1,0 +1,93 @@
+"""Errors over HTTP: one table from the tree of errors to statuses, and one form for the body of all of them."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.schemas import ErrorDetail, ErrorResponse
+from uwe_core import errors
+
+logger = logging.getLogger(__name__)
+
+# Status and code by class; a class without a row of its own would be a bug, and a test looks for it.
+STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
+    errors.InputError: (422, "invalid_input"),
+    errors.InvalidTextError: (422, "invalid_text"),
+    errors.EmptyTextError: (422, "empty_text"),
+    errors.LimitError: (413, "too_large"),
+    errors.UnknownTaskError: (404, "unknown_task"),
+    errors.UnknownSpaceError: (404, "unknown_space"),
+    errors.DataError: (422, "invalid_data"),
+    errors.JudgementError: (422, "invalid_judgement"),
+    errors.ConfigurationError: (500, "internal_error"),
+    errors.DeviceError: (500, "internal_error"),
+    errors.MissingModelError: (500, "internal_error"),
+    errors.ArtefactError: (500, "internal_error"),
+    errors.FormatVersionError: (500, "internal_error"),
+    errors.ChecksumError: (500, "internal_error"),
+    errors.FingerprintError: (500, "internal_error"),
+    errors.UnavailableError: (503, "unavailable"),
+    errors.NotReadyError: (503, "not_ready"),
+    errors.OverloadedError: (503, "overloaded"),
+    errors.DeadlineError: (503, "deadline_exceeded"),
+    errors.ShuttingDownError: (503, "shutting_down"),
+}
+# Of errors that FastAPI and Starlette raise themselves; other statuses are named by their standard phrase.
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_INTERNAL = "something went wrong on the server; its log has more under this request_id"
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error, the framework's own included, the same form."""
+    app.add_exception_handler(errors.UweError, _uwe_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+def _uwe_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.UweError)  # noqa: S101 - Starlette dispatches by class
+    status, code = STATUSES[type(error)]
+    if status == 500:
+        return _unexpected_error(request, error)
+    response = _response(request, status, code, str(error))
+    if isinstance(error, errors.UnavailableError):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    # The input itself is not repeated: it may be long, and it may not be text that JSON can carry.
+    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+    return _response(request, 422, "invalid_request", "; ".join(problems))
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    # FastAPI wraps whatever goes wrong while it reads a body.
+    if isinstance(error.__cause__, errors.UweError):
+        return _uwe_error(request, error.__cause__)
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return _response(request, 422, "invalid_request", "body: is not valid UTF-8")
+    phrase = HTTPStatus(error.status_code).phrase
+    code = _HTTP_CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
+    response = _response(request, error.status_code, code, str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    logger.error("request %s failed", request.state.request_id, exc_info=error)
+    return _response(request, 500, "internal_error", _INTERNAL)
+
+
+def _response(request: Request, status: int, code: str, message: str) -> JSONResponse:
+    body = ErrorResponse(error=ErrorDetail(code=code, message=message, request_id=request.state.request_id))
+    return JSONResponse(body.model_dump(), status_code=status)

@@ -1,0 +1,69 @@
+"""From settings to a ranker that is warm: the slow part of a start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from service.settings import Settings
+from uwe_core.catalogue import SpaceCatalogue
+from uwe_core.device import cpu_quota
+from uwe_core.errors import ConfigurationError, UnknownSpaceError
+from uwe_core.model import UweModel
+from uwe_core.precision import with_precision
+from uwe_core.ranker import RankableSpace, Ranker
+from uwe_core.token_index import index_folder, open_or_build
+
+# Told what is being done, in words for /readyz.
+Report = Callable[[str], None]
+# The first runs pick kernels and fill caches; later ones are as fast as they will be.
+_WARM_UP_ROUNDS = 3
+_WARM_UP_TEXT = "warm-up"
+
+
+def load_ranker(settings: Settings, report: Report) -> Ranker:
+    """Load the model, the spaces of all tasks and their token indexes, and run each task until it is fast.
+
+    Raises:
+        ConfigurationError: settings that cannot work here, such as an absent device or a taxonomy not imported.
+        ArtefactError: a file that is broken or does not fit.
+    """
+    torch.set_num_threads(settings.threads or cpu_quota())
+    tasks = settings.all_tasks
+    catalogue = SpaceCatalogue(settings.home, settings.spaces)
+    try:
+        spaces = [catalogue.open(name) for name in sorted({task.target_space for task in tasks.values()})]
+    except UnknownSpaceError as error:
+        raise ConfigurationError(f"{error} (in {settings.home}; `uwe data import-esco` adds ESCO)") from error
+    report(f"loading the model '{settings.model}'")
+    # Indexes are made in float32 whatever precision the queries are encoded in, so that they serve every machine.
+    model = UweModel.from_pretrained(settings.model, revision=settings.model_revision, device=settings.device)
+    rankable = {}
+    for space in spaces:
+        name = space.info.name
+        report(f"opening the token index of '{name}'")
+        folder = index_folder(catalogue.indexes, model.encoder, space, settings.storage)
+        if not settings.precompute and not folder.exists():
+            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}`")
+        index = open_or_build(
+            catalogue.indexes,
+            model.encoder,
+            space,
+            settings.storage,
+            partial(_report_encoding, report, name),
+        )
+        rankable[name] = RankableSpace(model, space, index)
+    report("choosing the precision")
+    with_precision(model.encoder, settings.precision)
+    ranker = Ranker(model, rankable, tasks)
+    report("warming up")
+    for _ in range(_WARM_UP_ROUNDS):
+        for task in tasks.values():
+            ranker.rank(task.name, [task.example or _WARM_UP_TEXT])
+    return ranker
+
+
+def _report_encoding(report: Report, name: str, done: int, total: int) -> None:
+    report(f"encoding '{name}': {done} of {total} targets")

@@ -1,0 +1,126 @@
+"""Metrics for Prometheus, request ids, and the middleware that keeps both."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, disable_created_metrics
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from uwe_core.ranker import STAGES, RankerDescription, Rankings, SpaceSummary
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_RANK_PATH = re.compile(r"/rank/([^/]+)")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Fine where a request should be, half a millisecond to thirty, and coarse where it should not.
+_SECONDS = (
+    0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014, 0.016, 0.018, 0.020,
+    0.025, 0.030, 0.040, 0.050, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
+)  # fmt: skip
+_QUERIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_STATUSES = ("200", "413", "422", "500", "503")
+_OTHER_TASK = "unknown"  # labels never come from what a caller wrote
+
+
+class Metrics:
+    """All metrics of one application, in a registry of its own; every series is there from the first scrape."""
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        disable_created_metrics()  # a second series for every first one, and nobody asks for it
+        self.registry = CollectorRegistry()
+        self._tasks = frozenset(tasks)
+        self.request_seconds = Histogram(
+            "uwe_request_seconds", "Time from request to response.", ("task", "status"),
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "uwe_stage_seconds", "Time of one stage of ranking.", ("stage",), buckets=_SECONDS, registry=self.registry
+        )
+        self.request_queries = Histogram(
+            "uwe_request_queries", "Queries in one request.", ("task",), buckets=_QUERIES, registry=self.registry
+        )
+        self.waiting = Gauge("uwe_waiting_requests", "Requests accepted and not yet answered.", registry=self.registry)
+        self.ready = Gauge("uwe_ready", "1 when requests can be answered.", registry=self.registry)
+        self.index_targets = Gauge("uwe_index_targets", "Targets of a space.", ("space",), registry=self.registry)
+        self.index_tokens = Gauge("uwe_index_tokens", "Tokens of an index.", ("space",), registry=self.registry)
+        self.index_bytes = Gauge("uwe_index_bytes", "Bytes of an index.", ("space",), registry=self.registry)
+        self.build_info = Gauge(
+            "uwe_build_info", "1; what is running.",
+            ("version", "model", "model_fingerprint", "device", "precision"), registry=self.registry,
+        )  # fmt: skip
+        self._create_series()
+
+    def _create_series(self) -> None:
+        for task in self._tasks:
+            self.request_queries.labels(task)
+            for status in _STATUSES:
+                self.request_seconds.labels(task, status)
+        self.request_seconds.labels(_OTHER_TASK, "404")
+        for stage in ("wait", *STAGES):
+            self.stage_seconds.labels(stage)
+
+    def describe_model(self, model: RankerDescription) -> None:
+        """What is running."""
+        facts = (model.model_name, model.model_fingerprint[:16], model.device, model.precision)
+        self.build_info.labels(version("unified-work-embeddings"), *facts).set(1)
+
+    def describe_spaces(self, spaces: Iterable[SpaceSummary]) -> None:
+        """The sizes of the indexes."""
+        for space in spaces:
+            self.index_targets.labels(space.info.name).set(space.targets)
+            self.index_tokens.labels(space.info.name).set(space.tokens)
+            self.index_bytes.labels(space.info.name).set(space.nbytes)
+
+    def observe_rankings(self, rankings: Rankings) -> None:
+        """The stages of one request."""
+        for stage, seconds in rankings.seconds.items():
+            self.stage_seconds.labels(stage).observe(seconds)
+
+    def observe_request(self, path: str, status: int, seconds: float) -> None:
+        """One answered request; only rankings are counted."""
+        named = _RANK_PATH.fullmatch(path)
+        if named:
+            task = named[1] if named[1] in self._tasks else _OTHER_TASK
+            self.request_seconds.labels(task, str(status)).observe(seconds)
+
+
+class RequestMiddleware:
+    """Gives each request an id (the caller's own where it is harmless) and measures it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        start = time.perf_counter()
+        status = 500  # what the server answers when the application raises
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            self.metrics.observe_request(scope["path"], status, time.perf_counter() - start)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID_HEADER.lower().encode() and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            given: str = value.decode("latin-1")
+            return given
+    return uuid.uuid4().hex

@@ -1,0 +1,161 @@
+"""What goes over the wire: requests and responses, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from uwe_core.ranker import RankedTarget, SpaceSummary
+from uwe_core.target_space import SpaceInfo
+from uwe_core.tasks import RankingTask
+from uwe_core.token_index import StorageType
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class RankRequest(_Schema):
+    """One `query`, or several `queries`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"query": "pharmacy technician", "top_k": 3}, {"queries": ["nurse", "welder"], "top_k": 10}]
+        }
+    )
+
+    query: str | None = Field(default=None, description="A single text to rank for.")
+    queries: list[str] | None = Field(default=None, min_length=1, description="Texts to rank for.")
+    top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("give either 'query' or 'queries'")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        """All queries."""
+        return [self.query] if self.query is not None else self.queries or []
+
+
+class Target(_Schema):
+    """A ranked target."""
+
+    id: str
+    text: str
+    score: float = Field(description="The model's own score; grows with the length of the query.")
+    normalised_score: float = Field(description="In [-1, 1], comparable between queries.")
+    rank: int = Field(description="1 is best.")
+    metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, target: RankedTarget) -> Self:
+        """Of a target that the ranker returned."""
+        return cls.model_validate(target)
+
+
+class Truncated(_Schema):
+    """The query was longer than the encoder's limit, and only its beginning was read."""
+
+    tokens: int
+    kept_tokens: int
+
+
+class QueryResult(_Schema):
+    """The ranking of one query."""
+
+    query: str
+    targets: list[Target]
+    truncated: Truncated | None = None
+
+
+class ModelSummary(_Schema):
+    """The model that ranked."""
+
+    name: str
+    fingerprint: str
+
+
+class IndexSummary(_Schema):
+    """The token index that was ranked."""
+
+    space: str
+    fingerprint: str
+
+
+class RankResponse(_Schema):
+    """Rankings in the order of the queries."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    results: list[QueryResult]
+
+
+class TaskList(_Schema):
+    """All tasks."""
+
+    tasks: list[RankingTask]
+
+
+class Space(SpaceInfo):
+    """A loaded target space and its token index."""
+
+    fingerprint: str
+    index_fingerprint: str
+    storage: StorageType
+    targets: int
+    tokens: int
+    index_bytes: int
+
+    @classmethod
+    def of(cls, summary: SpaceSummary) -> Self:
+        """Of what the ranker tells of a space."""
+        return cls(
+            **summary.info.model_dump(),
+            fingerprint=summary.fingerprint,
+            index_fingerprint=summary.index_fingerprint,
+            storage=summary.dtype,
+            targets=summary.targets,
+            tokens=summary.tokens,
+            index_bytes=summary.nbytes,
+        )
+
+
+class SpaceList(_Schema):
+    """All loaded target spaces."""
+
+    spaces: list[Space]
+
+
+class Health(_Schema):
+    """The process is alive."""
+
+    status: str = "alive"
+
+
+class Readiness(_Schema):
+    """Requests can be answered, and with what."""
+
+    status: str = "ready"
+    model: ModelSummary
+    device: str
+    precision: str
+    threads: int
+
+
+class ErrorDetail(_Schema):
+    """What went wrong."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class ErrorResponse(_Schema):
+    """The body of every error."""
+
+    error: ErrorDetail

