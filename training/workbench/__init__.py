@@ -1,0 +1,1 @@
+"""WorkBench: six ranking tasks of the labour market, their data, baselines and report."""

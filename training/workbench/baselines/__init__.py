@@ -1,0 +1,1 @@
+"""What WorkBench compares: everything that scores queries against targets."""

@@ -1,0 +1,72 @@
+"""Token encoders under any interaction: our own models, and pooled cosine, MaxSim and ContextMatch over any encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from uwe_core.encoder import TokenEncoder
+from uwe_core.interaction import InteractionConfig
+from uwe_core.model import UweModel
+from uwe_core.scoring import Scorer, make_scorer
+from uwe_core.target_space import SpaceInfo, TargetSpace
+from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_index import TokenIndex
+from uwe_core.types import Scores
+
+# Token embeddings kept at a time: the queries of SkillNorm under a 768-dimensional encoder take 1.6 GB.
+_KEPT_BYTES = 3_000_000_000
+
+
+class TextEncodings:
+    """Encodings of one encoder, kept while several interactions judge the same texts."""
+
+    def __init__(self, encoder: TokenEncoder) -> None:
+        self.encoder = encoder
+        self._index: tuple[str, TokenIndex] | None = None
+        self._queries: OrderedDict[str, TokenEmbeddings] = OrderedDict()
+        self._kept_bytes = 0
+
+    def index(self, targets: Sequence[str]) -> TokenIndex:
+        """The token index of a target space given as texts; the last one is kept."""
+        key = _key(targets)
+        if self._index is None or self._index[0] != key:
+            space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
+            index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
+            self._index = (key, index)
+        return self._index[1]
+
+    def queries(self, texts: Sequence[str]) -> TokenEmbeddings:
+        """The token embeddings of queries."""
+        key = _key(texts)
+        if key not in self._queries:
+            encoded = self.encoder.encode(self.encoder.tokenise(texts))
+            self._queries[key] = encoded
+            self._kept_bytes += encoded.embeddings.nbytes
+            while self._kept_bytes > _KEPT_BYTES and len(self._queries) > 1:
+                self._kept_bytes -= self._queries.popitem(last=False)[1].embeddings.nbytes
+        return self._queries[key]
+
+
+class UweRanking:
+    """A model's encoder with one interaction."""
+
+    def __init__(self, name: str, model: UweModel, encodings: TextEncodings) -> None:
+        self.name = name
+        self.fingerprint = model.fingerprint
+        self.interaction: InteractionConfig = model.interaction
+        self._encodings = encodings
+        self._scorer: tuple[TokenIndex, Scorer] | None = None
+
+    def scores(self, queries: Sequence[str], targets: Sequence[str], task: str) -> Scores:  # noqa: ARG002 - one for all
+        """Exact scores, as the service gives them."""
+        index = self._encodings.index(targets)
+        if self._scorer is None or self._scorer[0] is not index:
+            self._scorer = (index, make_scorer(index, self.interaction))
+        return self._scorer[1].score(self._encodings.queries(queries))
+
+
+def _key(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
