@@ -9,11 +9,19 @@ from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
 
+from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
 from training.sources.esco import read_release
 from training.taxonomy import esco_taxonomy
+from training.workbench.baselines.specification import build_models
+from training.workbench.dataset import Half
+from training.workbench.report import Report
+from training.workbench.results import ResultStore
+from training.workbench.space_pair import pair_entry
+from training.workbench.worst import worst_queries
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
@@ -86,6 +94,49 @@ def spaces(home: Home = default_home()) -> None:  # noqa: B008
     for name in catalogue.names:
         space = catalogue.open(name)
         typer.echo(f"{name}\t{len(space):,} targets\t{space.info.taxonomy_version or ''}\t{space.info.language}")
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="MODEL, MODEL:INTERACTION@TEMPERATURE, st:MODEL, bm25, tf-idf, edit-distance, random."),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(help="'sample', 'hub', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR"),
+    ] = "sample",
+    task: Annotated[
+        list[str] | None, typer.Option(help="Names of tasks or data sets; all where none is named.")
+    ] = None,
+    split: Annotated[SplitChoice, typer.Option(help="either: test where it is there, else validation.")] = "either",
+    half: Annotated[Half, typer.Option(help="Of validation: one half selects, the other reports.")] = "all",
+    space_pair: Annotated[
+        tuple[Path, Path, Path] | None,
+        typer.Option(help="QUERIES TARGETS EDGES: CSV files (id,text), (id,text), (query_id,target_id)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json, report.md, plots, and resuming.")] = None,
+    errors: Annotated[int, typer.Option(help="Show the worst queries of the first model on each data set.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Rank WorkBench with models and baselines, beside the paper's figures."""
+    candidates = [[pair_entry(*space_pair)]] if space_pair else data_candidates(data, split)
+    datasets, absent = read_datasets(candidates, task, half)
+    models = list(build_models(model or ["embedded"], device))
+    judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
+    is_real = data != "sample" and space_pair is None
+    report = Report([judged.name for judged in models], datasets, judgements, absent, paper=is_real)
+    console = Console()
+    console.print(report.table(), width=max(console.width, report.table_width))
+    for gap in absent:
+        typer.echo(f"absent: {gap.name}/{gap.split}: {gap.reason}")
+    for dataset in datasets if errors else ():
+        typer.echo(f"\nworst of {models[0].name} on {dataset.title}:")
+        for line in worst_queries(models[0], judgements[models[0].name, dataset.title], errors):
+            typer.echo(line)
+    if out:
+        write_report(report, out)
+        typer.echo(f"{out}: report.md, results.json and plots")
 
 
 @model_app.command("get")

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal
 
 from uwe_core.errors import DataError
+from uwe_core.text import same_text_key
 
 Split = Literal["validation", "test"]
 # `selecting` may choose temperatures, recipes and checkpoints; `reporting` only reports.
@@ -49,6 +50,14 @@ class RankingDataset:
         """Content hash of queries, targets and positives."""
         content = json.dumps([self.queries, self.targets, self.positives, self.exclude_query])
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @cached_property
+    def targets_by_text(self) -> dict[str, list[int]]:
+        """Target indices by the key of their text."""
+        by_text: dict[str, list[int]] = {}
+        for index, text in enumerate(self.targets):
+            by_text.setdefault(same_text_key(text), []).append(index)
+        return by_text
 
     def take(self, half: Half) -> RankingDataset:
         """The queries of one half, by a fixed hash of their text; equal texts stay together."""

@@ -12,6 +12,7 @@ from training.workbench.baselines.interface import RankingModel
 from training.workbench.dataset import RankingDataset
 from uwe_core.metrics import FloatArray, PositiveRanks, bootstrap_interval, per_query, positive_ranks
 from uwe_core.text import same_text_key
+from uwe_core.types import Scores
 
 METRICS = ("map", "rp@10", "mrr", "ndcg@10", "recall@10", "hit@10")
 # Large enough that targets are read once for many queries, small enough for 14,000 targets to stay in memory.
@@ -22,56 +23,57 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Judgement:
-    """How well one model ranks one data set.
+    """How one model ranks one data set: the ranks of all positives, of which every metric is a function.
 
     Attributes:
-        values: per metric one value per query.
-        seconds: of scoring and judging, encoding included where it was not done already.
+        seconds: of scoring and judging; encoding is in it where it was not done already.
     """
 
     model: str
     dataset: RankingDataset
     ranks: PositiveRanks
-    values: dict[str, FloatArray]
     seconds: float
+
+    def values(self, metric: str) -> FloatArray:
+        """One value per query."""
+        return per_query(self.ranks, metric)
 
     def mean(self, metric: str) -> float:
         """The mean over queries."""
-        return float(self.values[metric].mean())
+        return float(self.values(metric).mean())
 
     def interval(self, metric: str) -> tuple[float, float]:
         """Its 95 % bootstrap interval."""
-        return bootstrap_interval(self.values[metric])
+        return bootstrap_interval(self.values(metric))
+
+    def gain_over(self, other: Judgement, metric: str) -> tuple[float, float, float]:
+        """The mean difference to another model on the same queries, and its 95 % paired bootstrap interval."""
+        differences = self.values(metric) - other.values(metric)
+        return float(differences.mean()), *bootstrap_interval(differences)
 
 
-def judge(
-    model: RankingModel, dataset: RankingDataset, metrics: Sequence[str] = METRICS, progress: Progress | None = None
-) -> Judgement:
+def judge(model: RankingModel, dataset: RankingDataset, progress: Progress | None = None) -> Judgement:
     """Rank every query of a data set.
 
     Raises:
         JudgementError: the model gave scores that cannot be judged.
     """
     start = time.perf_counter()
-    excluded = _targets_by_text(dataset) if dataset.exclude_query else {}
     parts: list[PositiveRanks] = []
     for first in range(0, len(dataset.queries), QUERIES_PER_CHUNK):
         chunk = slice(first, first + QUERIES_PER_CHUNK)
-        queries = dataset.queries[chunk]
-        with torch.inference_mode():
-            scores = model.scores(queries, dataset.targets, dataset.task)
-            for row, query in zip(scores, queries, strict=True) if excluded else ():
-                row[excluded.get(same_text_key(query), [])] = -torch.inf
-            parts.append(positive_ranks(scores, dataset.positives[chunk]))
+        scores = score(model, dataset, dataset.queries[chunk])
+        parts.append(positive_ranks(scores, dataset.positives[chunk]))
         if progress is not None:
             progress(min(chunk.stop, len(dataset.queries)), len(dataset.queries))
-    ranks = PositiveRanks.concatenate(parts)
-    values = {metric: per_query(ranks, metric) for metric in metrics}
-    return Judgement(model.name, dataset, ranks, values, time.perf_counter() - start)
+    return Judgement(model.name, dataset, PositiveRanks.concatenate(parts), time.perf_counter() - start)
 
 
-def _targets_by_text(dataset: RankingDataset) -> dict[str, list[int]]:
-    by_text: dict[str, list[int]] = {}
-    for index, text in enumerate(dataset.targets):
-        by_text.setdefault(same_text_key(text), []).append(index)
-    return by_text
+def score(model: RankingModel, dataset: RankingDataset, queries: Sequence[str]) -> Scores:
+    """A model's scores of all targets, the query's own text excluded where the data set says so."""
+    with torch.inference_mode():
+        scores = model.scores(queries, dataset.targets, dataset.task)
+        if dataset.exclude_query:
+            for row, query in zip(scores, queries, strict=True):
+                row[dataset.targets_by_text.get(same_text_key(query), [])] = -torch.inf
+    return scores

@@ -1,0 +1,87 @@
+"""Which models to judge, as words on the command line.
+
+| word | model |
+|---|---|
+| `MODEL` | a UWE model or any encoder (built-in name, folder, hub id) with its own interaction |
+| `MODEL:INTERACTION` | with another interaction: `pooled_cosine`, `max_sim`, `context_match`, `soft_late_interaction` |
+| `MODEL:INTERACTION@TEMPERATURE` | and another interaction temperature |
+| `st:MODEL` | a sentence encoder with its own pooling, prompts and branches |
+| `bm25`, `tf-idf`, `edit-distance`, `random` | what they say |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+from training.workbench.baselines.chance import RandomRanking
+from training.workbench.baselines.interface import RankingModel
+from training.workbench.baselines.lexical import Bm25Ranking, EditDistanceRanking, TfIdfRanking
+from training.workbench.baselines.sentence import SentenceRanking
+from training.workbench.baselines.uwe import TextEncodings, UweRanking
+from uwe_core.device import resolve_device
+from uwe_core.errors import InputError
+from uwe_core.interaction import InteractionConfig, InteractionKind
+from uwe_core.model import UweModel
+
+PLAIN: dict[str, Callable[[], RankingModel]] = {
+    "bm25": Bm25Ranking,
+    "tf-idf": TfIdfRanking,
+    "edit-distance": EditDistanceRanking,
+    "random": RandomRanking,
+}
+_SENTENCE_PREFIX = "st:"
+
+
+def build_models(words: Sequence[str], device: str = "auto") -> Iterator[RankingModel]:
+    """The models in the order named; an encoder that several words share is loaded once.
+
+    Raises:
+        InputError: an interaction or temperature that cannot be.
+        MissingModelError: a model that is not here.
+    """
+    loaded: dict[str, tuple[UweModel, TextEncodings]] = {}
+    for word in words:
+        if word in PLAIN:
+            yield PLAIN[word]()
+        elif word.startswith(_SENTENCE_PREFIX):
+            yield SentenceRanking(word.removeprefix(_SENTENCE_PREFIX), resolve_device(device))
+        else:
+            name, interaction = parse_word(word)
+            if name not in loaded:
+                model = UweModel.from_pretrained(name, device=device)
+                loaded[name] = (model, TextEncodings(model.encoder))
+            model, encodings = loaded[name]
+            chosen = model if interaction is None else model.with_interaction(_complete(interaction, model.interaction))
+            yield UweRanking(_shown(word, name), chosen, encodings)
+
+
+def parse_word(word: str) -> tuple[str, tuple[InteractionKind, float | None] | None]:
+    """The model's name, and the interaction and temperature where they are named.
+
+    Raises:
+        InputError: the temperature is not a positive number.
+    """
+    name, colon, rest = word.rpartition(":")
+    kind, at, temperature = rest.partition("@")
+    for known in get_args(InteractionKind):
+        if colon and kind == known:
+            try:
+                value = float(temperature) if at else None
+            except ValueError:
+                value = -1.0
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"'{word}': the temperature is not a positive number")
+            return name, (known, value)
+    return word, None
+
+
+def _shown(word: str, name: str) -> str:
+    """The word with the last part of a folder or hub id in place of the whole."""
+    return Path(name).name + word.removeprefix(name)
+
+
+def _complete(wanted: tuple[InteractionKind, float | None], own: InteractionConfig) -> InteractionConfig:
+    kind, temperature = wanted
+    return own.model_copy(update={"kind": kind, "interaction_temperature": temperature or own.interaction_temperature})
