@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.table import Table
 
+from training.benchmark import describe_machine, measure_models
 from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
@@ -18,6 +21,7 @@ from training.sources.esco import read_release
 from training.taxonomy import esco_taxonomy
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import Half
+from training.workbench.paper import PAPER_COST_FIGURES, paper_cost, paper_models_with_cost
 from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from training.workbench.space_pair import pair_entry
@@ -25,14 +29,17 @@ from training.workbench.worst import worst_queries
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
+from uwe_core.files import write_text
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Import taxonomies and other raw data.")
+benchmark_app = typer.Typer(no_args_is_help=True, help="Measure latency and cost.")
 model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
+app.add_typer(benchmark_app, name="benchmark")
 
 Home = Annotated[Path, typer.Option(help="Folder of taxonomies and token indexes.", envvar="UWE_HOME")]
 Model = Annotated[str, typer.Option(help="A built-in name, a folder, or a hub id.", envvar="UWE_MODEL")]
@@ -125,7 +132,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     models = list(build_models(model or ["embedded"], device))
     judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
     is_real = data != "sample" and space_pair is None
-    report = Report([judged.name for judged in models], datasets, judgements, absent, paper=is_real)
+    report = Report(models, datasets, judgements, absent, paper=is_real)
     console = Console()
     console.print(report.table(), width=max(console.width, report.table_width))
     for gap in absent:
@@ -137,6 +144,35 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     if out:
         write_report(report, out)
         typer.echo(f"{out}: report.md, results.json and plots")
+
+
+@benchmark_app.command("paper")
+def benchmark_paper(
+    model: Annotated[list[str] | None, typer.Option(help="As for `uwe evaluate`.")] = None,
+    data: Annotated[str, typer.Option(help="As for `uwe evaluate`.", envvar="UWE_DATA_DIR")] = "sample",
+    task: Annotated[
+        list[str] | None, typer.Option(help="Names of tasks or data sets; all where none is named.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Latency and FLOPs per query by the protocol of the paper's table 3."""
+    datasets, absent = read_datasets(data_candidates(data, "either"), task)
+    costs = measure_models(model or ["embedded"], data, "either", task, device)
+    machine = describe_machine(device)
+    table = Table("model", "latency, ms", "GFLOPs", title=f"per query, mean over {len(datasets)} data sets, {machine}")
+    for cost in costs:
+        cells = (f"{cost.mean(figure):.1f} ± {cost.standard_error(figure):.1f}" for figure in ("latency_ms", "gflops"))
+        table.add_row(cost.model, *cells)
+    for name in paper_models_with_cost():
+        figures = paper_cost(name)
+        cells = (f"{figures[figure]} ± {figures[error]}" for figure, error in PAPER_COST_FIGURES)
+        table.add_row(f"paper, A100: {name}", *cells)
+    Console().print(table)
+    for gap in absent:
+        typer.echo(f"absent: {gap.name}/{gap.split}: {gap.reason}")
+    if out:
+        write_text(out, json.dumps({"machine": machine, "models": [cost.as_json() for cost in costs]}, indent=1) + "\n")
 
 
 @model_app.command("get")

@@ -32,7 +32,12 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 
 
 class CheckpointInfo(BaseModel):
-    """`uwe.json`: what a checkpoint is beyond its weights."""
+    """`uwe.json`: what a checkpoint is beyond its weights.
+
+    Attributes:
+        base: the encoder that training began with.
+        seen_spaces: target spaces that training saw, such as `esco-skills`; all others are zero-shot.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +45,7 @@ class CheckpointInfo(BaseModel):
     interaction: InteractionConfig
     base: str | None = None
     training_data_fingerprint: str | None = None
+    seen_spaces: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
@@ -47,13 +53,20 @@ class UweModel:
     """An encoder and its interaction.
 
     Args:
+        encoder: texts to token embeddings.
+        info: the interaction, and where the model comes from.
         name: how the model was asked for; shown to people, never compared.
     """
 
-    def __init__(self, encoder: TokenEncoder, interaction: InteractionConfig, name: str = "unnamed") -> None:
+    def __init__(self, encoder: TokenEncoder, info: CheckpointInfo, name: str = "unnamed") -> None:
         self.encoder = encoder
-        self.interaction = interaction
+        self.info = info
         self.name = name
+
+    @property
+    def interaction(self) -> InteractionConfig:
+        """The score it ranks with."""
+        return self.info.interaction
 
     @property
     def fingerprint(self) -> str:
@@ -62,7 +75,7 @@ class UweModel:
 
     def with_interaction(self, interaction: InteractionConfig) -> UweModel:
         """The same encoder, ranking with another interaction."""
-        return UweModel(self.encoder, interaction, self.name)
+        return UweModel(self.encoder, self.info.model_copy(update={"interaction": interaction}), self.name)
 
     @classmethod
     def from_pretrained(
@@ -94,9 +107,9 @@ class UweModel:
         if info is None:
             info = CheckpointInfo(interaction=builtin.interaction if builtin else InteractionConfig())
         encoder = with_precision(_load_encoder(folder, target), precision)
-        return cls(encoder, info.interaction, str(name))
+        return cls(encoder, info, str(name))
 
-    def save_pretrained(self, folder: Path, info: CheckpointInfo | None = None) -> None:
+    def save_pretrained(self, folder: Path) -> None:
         """Write a checkpoint that `from_pretrained` reads, in the conventions of the model hub; all or nothing.
 
         Raises:
@@ -104,11 +117,10 @@ class UweModel:
         """
         if self.encoder.dtype != torch.float32:
             raise ConfigurationError("these weights were rounded to bfloat16 for speed: load them in float32 to save")
-        info = info or CheckpointInfo(interaction=self.interaction, base=self.name)
         with atomic_folder(folder) as aside:
             self.encoder.backbone.save_pretrained(aside)
             self.encoder.tokenizer.save_pretrained(aside)
-            (aside / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+            (aside / CHECKPOINT_FILE).write_text(self.info.model_dump_json(indent=2) + "\n")
 
 
 def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:

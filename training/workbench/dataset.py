@@ -25,6 +25,7 @@ class RankingDataset:
     Attributes:
         task: such as `skillextract`; data sets of one task are averaged before tasks are.
         name: such as `skillextract_tech`.
+        target_space: whose targets they are, so that a report can say which spaces training never saw.
         positives: per query the indices of its relevant targets, ascending, at least one.
         exclude_query: the target whose text is the query is not ranked.
         counts: what was merged or dropped on the way from the raw file.
@@ -33,6 +34,7 @@ class RankingDataset:
     task: str
     name: str
     split: Split
+    target_space: str
     queries: Sequence[str]
     targets: Sequence[str]
     positives: Sequence[Sequence[int]]
@@ -100,11 +102,12 @@ def half_of(text: str) -> Half:
     return "selecting" if hashlib.sha256(text.encode()).digest()[0] % 2 == 0 else "reporting"
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - all by keyword
     *,
     task: str,
     name: str,
     split: Split,
+    target_space: str,
     targets: Mapping[str, str],
     pairs: Iterable[tuple[str, str]],
     merge_queries: bool = True,
@@ -116,6 +119,7 @@ def assemble(
         task: see `RankingDataset`.
         name: see `RankingDataset`.
         split: see `RankingDataset`.
+        target_space: see `RankingDataset`.
         targets: text by id, in the order of the target space.
         pairs: query text and id of a relevant target.
         merge_queries: false keeps one query per pair (JobNorm counts rows).
@@ -149,6 +153,13 @@ def assemble(
     if not queries:
         raise DataError(name, None, f"no query of the {split} split has a known target")
     return RankingDataset(
-        task, name, split, queries, list(index_of_text), [sorted(row) for row in positives], exclude_query,
+        task=task,
+        name=name,
+        split=split,
+        target_space=target_space,
+        queries=queries,
+        targets=list(index_of_text),
+        positives=[sorted(row) for row in positives],
+        exclude_query=exclude_query,
         counts={what: count for what, count in counts.items() if count},
-    )  # fmt: skip
+    )

@@ -67,6 +67,7 @@ class _Hub:
             task="job2skill",
             name="job2skill",
             split=self.split,
+            target_space=tasks.SKILLS,
             targets={skill.label: skill.label for skill in self._skills("1.2.0")},
             pairs=self._title_skill_pairs(),
         )
@@ -79,6 +80,7 @@ class _Hub:
             task="skill2job",
             name="skill2job",
             split=self.split,
+            target_space="vacancy-titles",
             targets={title: title for title, _ in pairs},
             pairs=((skill, title) for title, skill in pairs if skill.strip() in known),
         )

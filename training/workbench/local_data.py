@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.sources.esco import Cleaning, EscoRelease, read_occupations, read_release, read_skills
 from training.sources.files import Row, SourceFolder, read_table
+from training.sources.onet import read_task_activities
 from training.workbench import tasks
 from training.workbench.dataset import AbsentDataset, DatasetEntry, RankingDataset, Split
 from uwe_core.errors import DataError
@@ -39,7 +40,20 @@ def local_workbench(root: Path, split: Split) -> list[DatasetEntry]:
     entries.append(_entry("skillsim", "skillsim", split, root, file, partial(_read_skillsim, root / file, split)))
     file = f"jobbert/titles_{split}.csv"
     entries.append(_entry("jobnorm", "jobnorm", split, root, file, partial(_read_jobnorm, root, file, split)))
+    entries.append(_zero_shot_entry(root, split))
     return entries
+
+
+def _zero_shot_entry(root: Path, split: Split) -> DatasetEntry:
+    name = "task2activity"
+    if split == "validation":
+        only_test = AbsentDataset(name, name, split, "zero-shot, so there is only a test split")
+        return DatasetEntry(name, name, split, lambda: only_test)
+
+    def read() -> RankingDataset:
+        return tasks.task2activity(read_task_activities(root / "onet-29.2"))
+
+    return _entry(name, name, split, root, "onet-29.2", read)
 
 
 def _entry(

@@ -7,6 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+# Figure and standard error of `paper_cost`.
+PAPER_COST_FIGURES = (("latency_ms", "latency_se"), ("gflops", "gflops_se"))
+
 
 @cache
 def _figures() -> dict[str, Any]:
@@ -23,6 +26,11 @@ def paper_value(model: str, dataset: str, metric: str) -> float | None:
     """A test figure in percent, or None where the paper has none."""
     value: float | None = _figures()["results"][model].get(dataset, {}).get(metric)
     return value
+
+
+def paper_models_with_cost() -> list[str]:
+    """The models of the paper's table 3."""
+    return list(_figures()["cost"])
 
 
 def paper_cost(model: str) -> dict[str, Any]:

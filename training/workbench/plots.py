@@ -30,9 +30,9 @@ def save_plots(report: Report, folder: Path) -> list[Path]:
 def _map_bars(report: Report) -> Figure:
     figure = Figure(figsize=(2 + 1.5 * len(report.datasets), 4), layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / len(report.models)
+    width = 0.8 / len(report.names)
     places = np.arange(len(report.datasets))
-    for number, model in enumerate(report.models):
+    for number, model in enumerate(report.names):
         judged = [report.judgements[model, dataset.title] for dataset in report.datasets]
         means = np.array([judgement.mean("map") for judgement in judged])
         low, high = np.array([judgement.interval("map") for judgement in judged]).T
@@ -53,7 +53,7 @@ def _panels(report: Report, draw: Callable[[Axes, Sequence[Judgement]], None]) -
     figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes, dataset in zip(grid, report.datasets, strict=False):
-        draw(axes, [report.judgements[model, dataset.title] for model in report.models])
+        draw(axes, [report.judgements[model, dataset.title] for model in report.names])
         axes.set_title(dataset.title, fontsize=9)
     for axes in list(grid)[len(report.datasets) :]:
         axes.set_axis_off()

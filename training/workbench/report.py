@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
+from training.workbench.baselines.interface import RankingModel
 from training.workbench.dataset import AbsentDataset, RankingDataset
 from training.workbench.evaluation import METRICS, Judgement
 from training.workbench.paper import paper_models, paper_value
@@ -28,11 +29,23 @@ class Report:
         paper: whether the paper's figures are comparable (the real data, not the sample).
     """
 
-    models: Sequence[str]
+    models: Sequence[RankingModel]
     datasets: Sequence[RankingDataset]
     judgements: dict[tuple[str, str], Judgement]
     absent: Sequence[AbsentDataset]
     paper: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models."""
+        return [model.name for model in self.models]
+
+    def unseen(self) -> Iterator[str]:
+        """A line per model whose training is known: the data sets whose target space it never saw."""
+        for model in self.models:
+            if model.seen_spaces is not None:
+                titles = [dataset.title for dataset in self.datasets if dataset.target_space not in model.seen_spaces]
+                yield f"Target space unseen in training of {model.name}: {', '.join(titles) or 'none'}."
 
     def average(self, model: str, metric: str) -> float | None:
         """The mean over tasks, data sets of one task averaged first; None where none of its tasks was judged."""
@@ -52,7 +65,7 @@ class Report:
     def rows(self) -> list[list[str]]:
         """A header, a row per model, and rows of the paper where its figures are comparable; in percent."""
         header = ["model (MAP / RP@10)", *(dataset.title for dataset in self.datasets), self.average_title]
-        rows = [header, *([model, *self._cells(model)] for model in self.models)]
+        rows = [header, *([model, *self._cells(model)] for model in self.names)]
         if self.paper:
             rows += [[f"paper: {model}", *self._paper_cells(model)] for model in paper_models()]
         return rows
@@ -81,21 +94,21 @@ class Report:
         for dataset in self.datasets:
             changes = ", ".join(f"{count:,} {what}" for what, count in (dataset.counts or {}).items()) or "nothing"
             lines.append(f"| {dataset.title} | {len(dataset.queries):,} | {len(dataset.targets):,} | {changes} |")
-        lines += ["", *(f"Absent: {gap.name}/{gap.split}: {gap.reason}." for gap in self.absent)]
+        lines += ["", *self.unseen(), *(f"Absent: {gap.name}/{gap.split}: {gap.reason}." for gap in self.absent)]
         if any(dataset.split == "validation" for dataset in self.datasets) and self.paper:
             lines.append("The paper's figures are of the test splits throughout.")
         return "\n".join(lines).rstrip() + "\n"
 
     def json(self) -> dict[str, Any]:
         """Everything, with intervals, and the paired gain of each model over the first."""
-        results = [self._result(model, dataset) for model in self.models for dataset in self.datasets]
-        averages = {model: {metric: self.average(model, metric) for metric in METRICS} for model in self.models}
+        results = [self._result(model, dataset) for model in self.names for dataset in self.datasets]
+        averages = {model: {metric: self.average(model, metric) for metric in METRICS} for model in self.names}
         absent = [{"name": gap.name, "split": gap.split, "reason": gap.reason} for gap in self.absent]
         return {"results": results, self.average_title: averages, "absent": absent}
 
     def _result(self, model: str, dataset: RankingDataset) -> dict[str, Any]:
         judgement = self.judgements[model, dataset.title]
-        first = self.judgements[self.models[0], dataset.title]
+        first = self.judgements[self.names[0], dataset.title]
         metrics: dict[str, Any] = {}
         for metric in METRICS:
             low, high = judgement.interval(metric)

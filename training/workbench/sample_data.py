@@ -28,7 +28,16 @@ def _texts(table: str, column: str) -> dict[str, str]:
 def _dataset(
     task: str, targets: dict[str, str], pairs: Iterable[tuple[str, str]], *, exclude_query: bool = False
 ) -> RankingDataset:
-    return assemble(task=task, name=task, split="test", targets=targets, pairs=pairs, exclude_query=exclude_query)
+    space = "sample-skills" if next(iter(targets)).startswith("S") else "sample-jobs"
+    return assemble(
+        task=task,
+        name=task,
+        split="test",
+        target_space=space,
+        targets=targets,
+        pairs=pairs,
+        exclude_query=exclude_query,
+    )
 
 
 def _job2skill() -> RankingDataset:

@@ -28,7 +28,7 @@ def _read(name: str, queries: Path, targets: Path, edges: Path) -> RankingDatase
         if row["query_id"] not in texts:
             raise DataError(edges, row.line, f"query_id {row['query_id']} is not in {queries}")
         pairs.append((texts[row["query_id"]], row["target_id"]))
-    return assemble(task=name, name=name, split="test", targets=_texts(targets), pairs=pairs)
+    return assemble(task=name, name=name, split="test", target_space=str(targets), targets=_texts(targets), pairs=pairs)
 
 
 def _texts(path: Path) -> dict[str, str]:

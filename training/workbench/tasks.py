@@ -6,8 +6,12 @@ import random
 from collections.abc import Iterable, Sequence
 
 from training.sources.esco import Occupation, Relation, Skill
+from training.sources.onet import TaskActivity
 from training.workbench.dataset import RankingDataset, Split, assemble
 
+# Names of target spaces; a release more or less does not make a space new.
+SKILLS = "esco-skills"
+JOBS = "esco-jobs"
 SKILLSIM_SEED = 0
 SKILLSIM_VALIDATION_SHARE = 0.1
 
@@ -21,6 +25,7 @@ def job2skill(
         task="job2skill",
         name="job2skill",
         split="test",
+        target_space=SKILLS,
         targets={skill.uri: skill.label for skill in skills},
         pairs=((titles[relation.occupation_uri], relation.skill_uri) for relation in relations),
     )
@@ -35,6 +40,7 @@ def skill2job(
         task="skill2job",
         name="skill2job",
         split="test",
+        target_space=JOBS,
         targets={job.uri: job.label for job in occupations},
         pairs=((labels[relation.skill_uri], relation.occupation_uri) for relation in relations),
     )
@@ -50,6 +56,7 @@ def skillnorm(skills: Sequence[Skill], split: Split) -> RankingDataset:
         task="skillnorm",
         name="skillnorm",
         split=split,
+        target_space=SKILLS,
         targets={skill.uri: skill.label for skill in skills},
         pairs=(
             (label, skill.uri)
@@ -68,6 +75,7 @@ def skillextract(
         task="skillextract",
         name=f"skillextract_{variant}",
         split=split,
+        target_space=SKILLS,
         targets={skill.label: skill.label for skill in skills},
         pairs=((sentence, label.strip()) for sentence, label in annotations),
     )
@@ -79,6 +87,7 @@ def jobnorm(occupations: Sequence[Occupation], titles: Iterable[tuple[str, str]]
         task="jobnorm",
         name="jobnorm",
         split=split,
+        target_space=JOBS,
         targets={job.uri: job.label for job in occupations},
         pairs=titles,
         merge_queries=False,
@@ -95,6 +104,7 @@ def skillsim(rows: Sequence[tuple[str, str, bool]], split: Split) -> RankingData
         task="skillsim",
         name="skillsim",
         split=split,
+        target_space="skillmatch",
         targets={skill: skill for left, right, _ in rows for skill in (left, right)},
         pairs=(
             (left, right)
@@ -102,4 +112,16 @@ def skillsim(rows: Sequence[tuple[str, str, bool]], split: Split) -> RankingData
             if related and (left in validation) == (split == "validation")
         ),
         exclude_query=True,
+    )
+
+
+def task2activity(rows: Sequence[TaskActivity]) -> RankingDataset:
+    """Zero-shot: the detailed work activities of O*NET that a task statement is an instance of."""
+    return assemble(
+        task="task2activity",
+        name="task2activity",
+        split="test",
+        target_space="onet-activities",
+        targets={row.activity_id: row.activity for row in rows},
+        pairs=((row.task, row.activity_id) for row in rows),
     )

@@ -15,6 +15,7 @@ class RandomRanking:
 
     name = "random"
     fingerprint = "random-1"
+    seen_spaces: frozenset[str] | None = frozenset()
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed

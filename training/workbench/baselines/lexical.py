@@ -29,6 +29,7 @@ class Bm25Ranking:
 
     name = "bm25"
     fingerprint = "bm25-1"
+    seen_spaces: frozenset[str] | None = frozenset()
 
     def __init__(self) -> None:
         self._targets: Sequence[str] | None = None
@@ -53,6 +54,7 @@ class TfIdfRanking:
 
     name = "tf-idf"
     fingerprint = "tf-idf-1"
+    seen_spaces: frozenset[str] | None = frozenset()
 
     def __init__(self) -> None:
         self._targets: Sequence[str] | None = None
@@ -72,6 +74,7 @@ class EditDistanceRanking:
 
     name = "edit-distance"
     fingerprint = "edit-distance-1"
+    seen_spaces: frozenset[str] | None = frozenset()
 
     def scores(self, queries: Sequence[str], targets: Sequence[str], task: str) -> Scores:  # noqa: ARG002
         """1 for equal texts, 0 for nothing in common."""

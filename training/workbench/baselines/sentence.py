@@ -92,6 +92,7 @@ class SentenceRanking:
         self.name = Path(name).name
         self._manner = manner_of(name)
         self.fingerprint = self._fingerprint()
+        self.seen_spaces: frozenset[str] | None = None
         self._targets: tuple[Sequence[str], str, torch.Tensor] | None = None
 
     def scores(self, queries: Sequence[str], targets: Sequence[str], task: str) -> Scores:

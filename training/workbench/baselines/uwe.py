@@ -56,6 +56,7 @@ class UweRanking:
     def __init__(self, name: str, model: UweModel, encodings: TextEncodings) -> None:
         self.name = name
         self.fingerprint = model.fingerprint
+        self.seen_spaces: frozenset[str] | None = frozenset(model.info.seen_spaces)
         self.interaction: InteractionConfig = model.interaction
         self._encodings = encodings
         self._scorer: tuple[TokenIndex, Scorer] | None = None
