@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import multiprocessing
 import platform
 import statistics
@@ -53,12 +54,12 @@ class ModelCost:
 
     def mean(self, figure: str) -> float:
         """The mean over data sets."""
-        return statistics.mean(getattr(task, figure) for task in self.tasks)
+        return statistics.mean(float(getattr(task, figure)) for task in self.tasks)
 
     def standard_error(self, figure: str) -> float:
         """The standard error over data sets; 0 of a single one."""
-        values = [getattr(task, figure) for task in self.tasks]
-        return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        values = [float(getattr(task, figure)) for task in self.tasks]
+        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """All figures."""
@@ -119,7 +120,7 @@ def _measure_in_own_process(
 ) -> ModelCost:
     torch.set_num_threads(cpu_quota())
     datasets, _ = read_datasets(data_candidates(data, split), names)
-    (model,) = build_models([word], device)
+    (model,) = build_models([word], device, keep_queries=False)
     synchronise = torch.cuda.synchronize if resolve_device(device).type == "cuda" else _nothing
     return ModelCost(model.name, [measure(model, dataset, synchronise) for dataset in datasets])
 

@@ -34,8 +34,13 @@ PLAIN: dict[str, Callable[[], RankingModel]] = {
 _SENTENCE_PREFIX = "st:"
 
 
-def build_models(words: Sequence[str], device: str = "auto") -> Iterator[RankingModel]:
+def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bool = True) -> Iterator[RankingModel]:
     """The models in the order named; an encoder that several words share is loaded once.
+
+    Args:
+        words: see the table above.
+        device: for those that compute on one.
+        keep_queries: see `TextEncodings`.
 
     Raises:
         InputError: an interaction or temperature that cannot be.
@@ -51,7 +56,7 @@ def build_models(words: Sequence[str], device: str = "auto") -> Iterator[Ranking
             name, interaction = parse_word(word)
             if name not in loaded:
                 model = UweModel.from_pretrained(name, device=device)
-                loaded[name] = (model, TextEncodings(model.encoder))
+                loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries))
             model, encodings = loaded[name]
             chosen = model if interaction is None else model.with_interaction(_complete(interaction, model.interaction))
             yield UweRanking(_shown(word, name), chosen, encodings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -21,33 +19,40 @@ _KEPT_BYTES = 3_000_000_000
 
 
 class TextEncodings:
-    """Encodings of one encoder, kept while several interactions judge the same texts."""
+    """Encodings of one encoder, kept while several interactions judge the same texts.
 
-    def __init__(self, encoder: TokenEncoder) -> None:
+    Args:
+        encoder: what encodes.
+        keep_queries: false encodes queries anew at each call, as a benchmark of latency must.
+    """
+
+    def __init__(self, encoder: TokenEncoder, *, keep_queries: bool = True) -> None:
         self.encoder = encoder
-        self._index: tuple[str, TokenIndex] | None = None
-        self._queries: OrderedDict[str, TokenEmbeddings] = OrderedDict()
+        self._keep_queries = keep_queries
+        self._index: tuple[Sequence[str], TokenIndex] | None = None
+        self._queries: OrderedDict[tuple[str, ...], TokenEmbeddings] = OrderedDict()
         self._kept_bytes = 0
 
     def index(self, targets: Sequence[str]) -> TokenIndex:
-        """The token index of a target space given as texts; the last one is kept."""
-        key = _key(targets)
-        if self._index is None or self._index[0] != key:
+        """The token index of a target space given as texts; the last one is kept while it is the same list."""
+        if self._index is None or self._index[0] is not targets:
             space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
             index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
-            self._index = (key, index)
+            self._index = (targets, index)
         return self._index[1]
 
     def queries(self, texts: Sequence[str]) -> TokenEmbeddings:
         """The token embeddings of queries."""
-        key = _key(texts)
-        if key not in self._queries:
-            encoded = self.encoder.encode(self.encoder.tokenise(texts))
+        key = tuple(texts)
+        if key in self._queries:
+            return self._queries[key]
+        encoded = self.encoder.encode(self.encoder.tokenise(texts))
+        if self._keep_queries:
             self._queries[key] = encoded
             self._kept_bytes += encoded.embeddings.nbytes
             while self._kept_bytes > _KEPT_BYTES and len(self._queries) > 1:
                 self._kept_bytes -= self._queries.popitem(last=False)[1].embeddings.nbytes
-        return self._queries[key]
+        return encoded
 
 
 class UweRanking:
@@ -67,7 +72,3 @@ class UweRanking:
         if self._scorer is None or self._scorer[0] is not index:
             self._scorer = (index, make_scorer(index, self.interaction))
         return self._scorer[1].score(self._encodings.queries(queries))
-
-
-def _key(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
