@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -78,6 +78,7 @@ def soft_late_interaction(
 
     Every query and every target must have at least one real token.
     """
+    query_tokens, target_tokens = real_tokens(query_tokens, query_mask), real_tokens(target_tokens, target_mask)
     dots = torch.einsum("qnd,tmd->qtnm", query_tokens, target_tokens)
     cosines = dots * inverse_norms(query_tokens)[:, None, :, None] * inverse_norms(target_tokens)[None, :, None, :]
     matches = soft_match(dots, cosines, interaction_temperature, target_mask[None, :, None, :])
@@ -92,6 +93,7 @@ def max_sim(
     query_reduction: QueryReduction = "sum",
 ) -> Scores:
     """For each query token the largest cosine with a token of the target (ColBERT, Khattab and Zaharia 2020)."""
+    query_tokens, target_tokens = real_tokens(query_tokens, query_mask), real_tokens(target_tokens, target_mask)
     query_units = query_tokens * inverse_norms(query_tokens)[..., None]
     target_units = target_tokens * inverse_norms(target_tokens)[..., None]
     cosines = torch.einsum("qnd,tmd->qtnm", query_units, target_units)
@@ -111,6 +113,7 @@ def context_match(
     A softmax over the query's tokens of their raw dot products with the target's mean token weights the cosines
     with that mean.
     """
+    query_tokens = real_tokens(query_tokens, query_mask)
     pooled = mean_token(target_tokens, target_mask)
     dots = torch.einsum("qnd,td->qtn", query_tokens, pooled)
     cosines = dots * inverse_norms(query_tokens)[:, None, :] * inverse_norms(pooled)[None, :, None]
@@ -147,16 +150,23 @@ def interact(
             return pooled_cosine(*tokens_and_masks)
 
 
-def mean_token(tokens: Float[Tensor, "texts text_tokens dim"], mask: Tensor) -> Float[Tensor, "texts dim"]:
+def real_tokens(
+    tokens: Float[Tensor, "texts text_tokens dim"], mask: Bool[Tensor, "texts text_tokens"]
+) -> Float[Tensor, "texts text_tokens dim"]:
+    """The tokens with zeros for padding, which may have held anything, NaN included."""
+    return tokens.masked_fill(~mask[..., None], 0.0)
+
+
+def mean_token(
+    tokens: Float[Tensor, "texts text_tokens dim"], mask: Bool[Tensor, "texts text_tokens"]
+) -> Float[Tensor, "texts dim"]:
     """The mean of each text's real tokens."""
-    weights = mask.to(tokens.dtype)[..., None]
-    return (tokens * weights).sum(dim=1) / weights.sum(dim=1)
+    return real_tokens(tokens, mask).sum(dim=1) / mask.sum(dim=1)[:, None]
 
 
 def reduce_query_tokens(
     matches: Float[Tensor, "queries targets query_tokens"], query_mask: QueryMask, query_reduction: QueryReduction
 ) -> Scores:
     """Sum or mean over the real tokens of each query."""
-    # masked_fill, not a product: padding may hold anything, NaN included
     summed = matches.masked_fill(~query_mask[:, None, :], 0.0).sum(dim=-1)
     return summed if query_reduction == "sum" else summed / query_mask.sum(dim=-1)[:, None]

@@ -22,7 +22,7 @@ class TokenEmbeddings:
     offsets: Offsets
 
     @classmethod
-    def from_texts(cls, texts: Sequence[Float[Tensor, "text_tokens dim"]]) -> TokenEmbeddings:
+    def from_texts(cls, texts: Sequence[Float[Tensor, "_ dim"]]) -> TokenEmbeddings:
         """Put the token embeddings of single texts end to end; at least one text."""
         counts = torch.tensor([0] + [text.shape[0] for text in texts])
         return cls(torch.cat(list(texts)), counts.cumsum(0))
@@ -35,7 +35,7 @@ class TokenEmbeddings:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __iter__(self) -> Iterator[Float[Tensor, "text_tokens dim"]]:
+    def __iter__(self) -> Iterator[Float[Tensor, "_ dim"]]:
         bounds = self.offsets.tolist()
         return (self.embeddings[start:end] for start, end in pairwise(bounds))
 

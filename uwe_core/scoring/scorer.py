@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from uwe_core.interaction import InteractionConfig
 from uwe_core.scoring.grouped import GroupedScorer
@@ -12,6 +12,7 @@ from uwe_core.token_index import TokenIndex
 from uwe_core.types import Scores
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores queries against every target of one index."""
 

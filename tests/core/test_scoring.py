@@ -1,0 +1,102 @@
+"""One suite for all scorers of an index: equal to the reference for every interaction, storage and shape."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes import random_index
+from uwe_core.interaction import InteractionConfig, InteractionKind
+from uwe_core.scoring import Scorer, grouped, make_scorer
+from uwe_core.scoring.reference import ReferenceScorer
+from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_index import StorageType, TokenIndex
+
+KINDS = get_args(InteractionKind)
+COUNTS = st.lists(st.integers(1, 6), min_size=1, max_size=12)
+
+
+def queries_of(counts: list[int], dim: int = 8, norm: float = 1.0, seed: int = 9) -> TokenEmbeddings:
+    generator = torch.Generator().manual_seed(seed)
+    return TokenEmbeddings.from_texts([norm * torch.randn(count, dim, generator=generator) for count in counts])
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.sampled_from(["sum", "mean"]),
+    st.sampled_from(get_args(StorageType)),
+    COUNTS,
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.sampled_from([1.0, 10.0]),
+    st.sampled_from([0.1, 1.0, 40.0]),
+)
+def test_every_scorer_equals_the_reference(
+    kind: InteractionKind,
+    reduction: str,
+    dtype: StorageType,
+    target_counts: list[int],
+    query_counts: list[int],
+    norm: float,
+    temperature: float,
+) -> None:
+    interaction = InteractionConfig.model_validate(
+        {"kind": kind, "query_reduction": reduction, "interaction_temperature": temperature}
+    )
+    index, queries = random_index(target_counts, dtype=dtype, norm=norm), queries_of(query_counts, norm=norm)
+    scores = make_scorer(index, interaction).score(queries)
+    assert scores.dtype == torch.float32
+    assert scores.shape == (len(query_counts), len(target_counts))
+    expected = ReferenceScorer(index, interaction).score(queries)
+    # float32 dots of norm 100 divided by a temperature of 0.1 are exponents with an error of 1e-4
+    torch.testing.assert_close(scores.double(), expected, rtol=0, atol=2e-3 if norm > 1 else 1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_scores_as_its_queries_do_alone(kind: InteractionKind) -> None:
+    scorer: Scorer = make_scorer(random_index([3, 1, 4, 1, 5]), InteractionConfig(kind=kind))
+    queries = queries_of([2, 5, 1])
+    alone = torch.cat([scorer.score(queries.slice(place, place + 1)) for place in range(3)])
+    torch.testing.assert_close(scorer.score(queries), alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pieces_change_nothing(kind: InteractionKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, queries = random_index([2] * 7 + [5] * 3), queries_of([3, 2])
+    whole = make_scorer(index, InteractionConfig(kind=kind)).score(queries)
+    monkeypatch.setitem(grouped._PIECE_ELEMENTS, "cpu", 1)
+    torch.testing.assert_close(make_scorer(index, InteractionConfig(kind=kind)).score(queries), whole)
+
+
+@given(COUNTS)
+def test_groups_hold_every_target_once(counts: list[int]) -> None:
+    index = random_index(counts)
+    seen: list[int] = []
+    for group in index.groups():
+        targets = index.order[group.start : group.end].tolist()
+        assert {counts[target] for target in targets} == {group.embeddings.shape[1]}
+        assert group.embeddings.data_ptr() >= index.embeddings.data_ptr()  # a view, not a copy
+        seen += targets
+    assert sorted(seen) == list(range(len(counts)))
+
+
+def test_scores_stand_in_the_order_of_the_space_not_of_storage() -> None:
+    index = random_index([4, 1, 3, 1])
+    assert index.order.tolist() != [0, 1, 2, 3]
+    bounds = index.offsets.tolist()
+    queries = TokenEmbeddings.from_texts([index.embeddings[bounds[stored] : bounds[stored + 1]] for stored in range(4)])
+    best = make_scorer(index, InteractionConfig(kind="pooled_cosine")).score(queries).argmax(dim=1)
+    assert best.tolist() == index.order.tolist()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gpu_scores_as_the_cpu_does(kind: InteractionKind) -> None:
+    index, queries = random_index([3, 1, 4, 1, 5]), queries_of([2, 5, 1])
+    on_gpu: TokenIndex = index.to(torch.device("cuda"))
+    moved = TokenEmbeddings(queries.embeddings.cuda(), queries.offsets)
+    scores = make_scorer(on_gpu, InteractionConfig(kind=kind)).score(moved)
+    torch.testing.assert_close(scores.cpu(), make_scorer(index, InteractionConfig(kind=kind)).score(queries))
