@@ -1,0 +1,109 @@
+"""The ranker: order, exclusions, limits, metadata and notices, with a tiny model over small spaces."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes import TINY_LIMIT, save_tiny_model
+from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError, UnknownTaskError
+from uwe_core.interaction import InteractionConfig
+from uwe_core.model import UweModel
+from uwe_core.ranker import STAGES, RankableSpace, Ranker
+from uwe_core.target_space import SpaceInfo, TargetSpace
+from uwe_core.tasks import RankingTask, standard_tasks
+from uwe_core.token_index import TokenIndex
+
+SPACE = TargetSpace.from_columns(
+    SpaceInfo(name="jobs", kind="job"),
+    {
+        "id": ["1", "2", "3", "4"],
+        "text": ["nurse", "weld metal", "NURSE ", "bake bread"],
+        "level": [1, None, 2, 3],
+        "tags": [[], ["hot"], [], ["early"]],
+    },
+)
+TASKS = {
+    "find": RankingTask(name="find", description="", queries="", target_space="jobs", default_top_k=2),
+    "alike": RankingTask(name="alike", description="", queries="", target_space="jobs", exclude_query=True),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> UweModel:
+    folder = save_tiny_model("bert", tmp_path_factory.mktemp("model") / "bert")
+    return UweModel.from_pretrained(folder, device="cpu").with_interaction(InteractionConfig(interaction_temperature=1))
+
+
+@pytest.fixture(scope="module")
+def ranker(model: UweModel) -> Ranker:
+    return Ranker(model, {"jobs": RankableSpace(model, SPACE, TokenIndex.build(model.encoder, SPACE))}, TASKS)
+
+
+def test_answers_come_in_the_order_of_the_queries_and_twice_for_the_same(ranker: Ranker) -> None:
+    queries = ["bake bread", "nurse", "bake bread"]
+    rankings = ranker.rank("find", queries, 4).rankings
+    assert rankings[0] == rankings[2]
+    for query, ranking in zip(queries, rankings, strict=True):
+        (alone,) = ranker.rank("find", [query], 4).rankings
+        assert [target.id for target in ranking] == [target.id for target in alone]
+        assert [target.score for target in ranking] == pytest.approx([target.score for target in alone], abs=1e-5)
+
+
+def test_a_text_finds_itself_first_and_equal_texts_tie_in_order(ranker: Ranker) -> None:
+    (ranking,) = ranker.rank("find", ["nurse"], 4).rankings
+    assert [target.id for target in ranking[:2]] == ["1", "3"]  # the encoder is uncased: both are "nurse"
+    assert ranking[0].score == ranking[1].score
+    assert [target.rank for target in ranking] == [1, 2, 3, 4]
+    assert all(-1 <= target.normalised_score <= 1 for target in ranking)
+    assert ranking[0].score == pytest.approx(3 * ranking[0].normalised_score)  # [CLS] nurse [SEP]
+
+
+@pytest.mark.parametrize("query", ["nurse", " Nurse", "NURSE"])
+def test_the_query_itself_is_left_out_whatever_its_case_and_nothing_else(ranker: Ranker, query: str) -> None:
+    (ranking,) = ranker.rank("alike", [query], 10).rankings
+    assert {target.id for target in ranking} == {"2", "4"}
+    (other,) = ranker.rank("alike", ["nurse, nurse"], 10).rankings
+    assert len(other) == 4
+
+
+def test_top_k_has_a_default_and_is_bounded_by_the_space(ranker: Ranker) -> None:
+    assert [len(ranking) for ranking in ranker.rank("find", ["nurse"]).rankings] == [2]
+    assert [len(ranking) for ranking in ranker.rank("find", ["nurse"], 99).rankings] == [4]
+
+
+def test_metadata_come_without_empty_values(ranker: Ranker) -> None:
+    (ranking,) = ranker.rank("find", ["nurse"], 4).rankings
+    by_id = {target.id: target.metadata for target in ranking}
+    assert by_id == {"1": {"level": 1}, "2": {"tags": ["hot"]}, "3": {"level": 2}, "4": {"level": 3, "tags": ["early"]}}
+
+
+def test_truncation_is_reported_and_stages_are_timed(ranker: Ranker) -> None:
+    rankings = ranker.rank("find", ["nurse", "a " * TINY_LIMIT])
+    assert [(cut.position, cut.kept_tokens) for cut in rankings.truncations] == [(1, TINY_LIMIT)]
+    assert tuple(rankings.seconds) == STAGES
+    assert all(seconds >= 0 for seconds in rankings.seconds.values())
+
+
+def test_what_cannot_be_ranked_is_refused(ranker: Ranker) -> None:
+    with pytest.raises(UnknownTaskError, match="alike, find"):
+        ranker.rank("nonsense", ["nurse"])
+    with pytest.raises(EmptyTextError, match="text 1"):
+        ranker.rank("find", ["nurse", " "])
+
+
+def test_a_task_without_its_space_stops_the_start(model: UweModel) -> None:
+    with pytest.raises(ConfigurationError, match="sample-skills"):
+        Ranker(model, {}, standard_tasks("sample"))
+
+
+def test_an_index_of_other_texts_stops_the_start(model: UweModel) -> None:
+    other = TargetSpace(SPACE.info, ["1"], ["baker"])
+    with pytest.raises(FingerprintError):
+        RankableSpace(model, SPACE, TokenIndex.build(model.encoder, other))
+
+
+def test_there_are_six_tasks_and_both_directions_of_a_pair() -> None:
+    tasks = standard_tasks("esco")
+    assert set(tasks) == {"job2skill", "skill2job", "skillnorm", "skillextract", "skillsim", "jobnorm"}
+    assert (tasks["job2skill"].target_space, tasks["skill2job"].target_space) == ("esco-skills", "esco-jobs")
+    assert [task.name for task in tasks.values() if task.exclude_query] == ["skillsim"]
