@@ -16,6 +16,7 @@ from service.observability import Metrics, RequestMiddleware
 from service.routes import catalogue, health, rank
 from service.settings import Settings
 from service.state import RankingEngine, ServiceState
+from uwe_core.errors import ShuttingDownError
 
 _DESCRIPTION = """Ranks skills and jobs for any text of the labour market.
 
@@ -63,5 +64,8 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
 async def _load(state: ServiceState) -> None:
     try:
         state.become_ready(await asyncio.to_thread(load_ranker, state.settings, state.report))
+    except ShuttingDownError:
+        return
     except Exception as error:
+        # Whatever it was: the process must not stay alive and never become ready.
         state.fail(error)

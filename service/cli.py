@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import sys
 from types import FrameType
 from typing import Annotated
@@ -40,10 +41,14 @@ class Server(uvicorn.Server):
         self.service: ServiceState = application.state.service
         self.service.on_failure = self.fail
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or SIGINT came."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """SIGTERM or SIGINT came; a second SIGINT waits no longer.
+
+        Uvicorn would raise the signal once more at the end: a stop that was asked for is no failure.
+        """
         self.service.drain()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     def fail(self, error: Exception) -> None:
         """Loading failed: end the process, since it would never become ready."""

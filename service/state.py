@@ -10,7 +10,7 @@ from typing import Protocol
 from service.batching import RankingQueue
 from service.observability import Metrics
 from service.settings import Settings
-from uwe_core.errors import NotReadyError
+from uwe_core.errors import NotReadyError, ShuttingDownError
 from uwe_core.ranker import RankerDescription, Rankings, SpaceSummary
 from uwe_core.tasks import RankingTask
 
@@ -55,6 +55,7 @@ class ServiceState:
     settings: Settings
     metrics: Metrics
     progress: str = "starting"
+    stopping: bool = False
     on_failure: Callable[[Exception], None] | None = None
     loaded: Loaded | None = None
 
@@ -78,7 +79,13 @@ class ServiceState:
         logger.info("ready: model %s (%.16s) on %s in %s", *astuple(engine.description))
 
     def report(self, progress: str) -> None:
-        """Loading goes on, with this."""
+        """Loading goes on, with this.
+
+        Raises:
+            ShuttingDownError: nobody waits for it any more.
+        """
+        if self.stopping:
+            raise ShuttingDownError("stopped while loading")
         logger.debug("%s", progress)
         self.progress = progress
 
@@ -101,6 +108,7 @@ class ServiceState:
 
     def drain(self) -> None:
         """The server is going away."""
+        self.stopping = True
         self.metrics.ready.set(0)
         if self.loaded is not None:
             self.loaded.queue.drain(self.settings.drain_seconds)

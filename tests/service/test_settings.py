@@ -1,0 +1,83 @@
+"""Settings: environment over file over defaults, and errors that name the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from uwe_core.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(f"UWE_{field.upper()}", raising=False)
+    monkeypatch.delenv("UWE_SETTINGS", raising=False)
+
+
+def use_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.toml").write_text(content)
+    monkeypatch.setenv("UWE_SETTINGS", str(tmp_path / "settings.toml"))
+
+
+def test_arguments_win_over_environment_over_file_over_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_file(monkeypatch, tmp_path, 'port = 1\nmax_top_k = 2\nmodel = "mpnet"\ntaxonomy = "esco"\n')
+    monkeypatch.setenv("UWE_PORT", "3")
+    monkeypatch.setenv("UWE_MAX_TOP_K", "4")
+    settings = Settings.load(port=5)
+    assert (settings.port, settings.max_top_k, settings.model, settings.max_queries) == (5, 4, "mpnet", 64)
+    assert settings.all_tasks["jobnorm"].target_space == "esco-jobs"
+
+
+def test_spaces_and_tasks_of_ones_own_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_file(
+        monkeypatch,
+        tmp_path,
+        """
+        [spaces.courses]
+        path = "courses.csv"
+        licence = "ours"
+        [tasks.job2course]
+        description = "Courses for a job."
+        queries = "job titles"
+        target_space = "courses"
+        """,
+    )
+    settings = Settings.load()
+    assert settings.spaces["courses"].licence == "ours"
+    assert settings.all_tasks["job2course"].name == "job2course"
+    assert len(settings.all_tasks) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("port = 99999", "port"),
+        ('precision = "float8"', "precision"),
+        ("max_queries = 0", "max_queries"),
+        ("surprise = 1", "surprise"),
+        ('[tasks.x]\ndescription = "no space"', r"tasks\.x\.target_space"),
+        ('[tasks."Not A Name"]\ndescription=""\nqueries=""\ntarget_space=""', "tasks"),
+        ('[spaces.x]\nkind = "skill"', r"spaces\.x\.path"),
+        ("port = ", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_is_named(content: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_file(monkeypatch, tmp_path, content)
+    with pytest.raises(ConfigurationError, match=message):
+        Settings.load()
+
+
+def test_a_settings_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UWE_SETTINGS", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(ConfigurationError, match="not a file"):
+        Settings.load()
+
+
+def test_other_variables_of_ours_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UWE_DATA_DIR", "data")
+    Settings.load()
