@@ -14,7 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY uwe_core uwe_core
 COPY training training
 COPY service service
-RUN /opt/uwe/bin/pip install -c constraints.txt '.[serve,train,embedded]'
+RUN /opt/uwe/bin/pip install -c constraints.txt '.[serve,embedded]'
 
 FROM python:3.12-slim-bookworm
 RUN useradd --create-home --uid 10001 uwe && install -d -o uwe -g uwe /data

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import (
+    Gemma3TextConfig,
+    Gemma3TextModel,
+    MistralConfig,
+    MistralModel,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3Model,
+)
 
+from tests.fakes import tiny_tokenizer
 from training.benchmark import measure
-from training.workbench.baselines.sentence import SentenceRanking, manner_of
+from training.workbench.baselines.sentence import INSTRUCTIONS, SentenceRanking, manner_of
 from training.workbench.baselines.specification import build_models, parse_word
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from training.workbench.dataset import RankingDataset
@@ -100,6 +110,55 @@ def test_a_model_with_branches_uses_the_one_of_each_kind_of_text(embedded_model:
     # a task from jobs to jobs stays in one branch, so a text meets itself at cosine 1
     assert ranking.scores(["nurse"], ["nurse"], "jobnorm").item() == pytest.approx(1, abs=1e-5)
     assert ranking.scores(["nurse"], ["nurse"], "job2skill").item() < 0.99
+
+
+def tiny_decoder(family: str) -> PreTrainedModel:
+    """A randomly initialised model of the architecture of a published one."""
+    shape = {
+        "vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32, "pad_token_id": 1, "bos_token_id": 0,
+        "eos_token_id": 2,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    match family:
+        case "Qwen3-Embedding-tiny":
+            return Qwen3Model(Qwen3Config(**shape))
+        case "e5-mistral-tiny":
+            return MistralModel(MistralConfig(**shape))
+        case _:
+            return Gemma3TextModel(Gemma3TextConfig(**shape, use_bidirectional_attention=True))
+
+
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [("Qwen3-Embedding-tiny", "lasttoken"), ("e5-mistral-tiny", "lasttoken"), ("embeddinggemma-tiny", "mean")],
+)
+def test_decoders_are_pooled_and_prompted_in_their_own_way(family: str, pooling: str, tmp_path: Path) -> None:
+    """By hand: the prompt before the text, one forward pass, the last token or the mean, the cosine."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    backbone, tokenizer = tiny_decoder(family).eval(), tiny_tokenizer()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    backbone.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    modules = [Transformer(str(tmp_path / "base")), Pooling(16, pooling)]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / family))
+    ranking = SentenceRanking(str(tmp_path / family), torch.device("cpu"))
+
+    def embed(text: str) -> torch.Tensor:
+        ids = torch.tensor([tokenizer.backend_tokenizer.encode(text).ids])
+        with torch.inference_mode():
+            hidden = backbone(input_ids=ids).last_hidden_state[0]
+        pooled = hidden[-1] if pooling == "lasttoken" else hidden.mean(dim=0)
+        return torch.nn.functional.normalize(pooled, dim=0)
+
+    manner = manner_of(family)
+    query = manner.query_prompt.format(instruction=INSTRUCTIONS["jobnorm"]) + "weld metal"
+    expected = torch.stack([embed(manner.target_prompt + target) for target in ("nurse", "welder")]) @ embed(query)
+    scores = ranking.scores(["weld metal"], ["nurse", "welder"], "jobnorm")[0]
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
 
 
 def test_instructions_go_before_queries_alone() -> None:
