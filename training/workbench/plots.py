@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from training.workbench.evaluation import Judgement
 from training.workbench.report import Report
 
 _DEPTHS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 _PANEL_INCHES = (3.6, 2.9)
+_STYLES = ("-", "--", "-.", ":")  # models that rank alike lie on one another
 
 
 def save_plots(report: Report, folder: Path) -> list[Path]:
@@ -51,11 +54,11 @@ def _panels(report: Report, draw: Callable[[Axes, Sequence[Judgement]], None]) -
     columns = min(4, len(report.datasets))
     rows = -(-len(report.datasets) // columns)
     figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.6), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, dataset in zip(grid, report.datasets, strict=False):
         draw(axes, [report.judgements[model, dataset.title] for model in report.names])
         axes.set_title(dataset.title, fontsize=9)
-    for axes in list(grid)[len(report.datasets) :]:
+    for axes in grid[len(report.datasets) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8)
@@ -64,16 +67,19 @@ def _panels(report: Report, draw: Callable[[Axes, Sequence[Judgement]], None]) -
 
 def _recall_curve(axes: Axes, judgements: Sequence[Judgement]) -> None:
     depths = [depth for depth in _DEPTHS if depth <= len(judgements[0].dataset.targets)]
-    for judgement in judgements:
-        axes.plot(depths, [100 * judgement.mean(f"recall@{depth}") for depth in depths], label=judgement.model)
+    for judgement, style in zip(judgements, cycle(_STYLES)):
+        recalls = [100 * judgement.mean(f"recall@{depth}") for depth in depths]
+        axes.plot(depths, recalls, style, label=judgement.model)
     axes.set(xscale="log", xlabel="targets looked at", ylabel="recall, %", ylim=(0, 100))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
 
 
 def _precision_spread(axes: Axes, judgements: Sequence[Judgement]) -> None:
     """The share of queries whose average precision is at most x: a curve further right is better."""
-    for judgement in judgements:
+    for judgement, style in zip(judgements, cycle(_STYLES)):
         values = np.sort(100 * judgement.values("map"))
-        axes.step(values, 100 * np.arange(1, len(values) + 1) / len(values), where="post", label=judgement.model)
+        shares = 100 * np.arange(1, len(values) + 1) / len(values)
+        axes.step(values, shares, style, where="post", label=judgement.model)
     axes.set(xlabel="average precision of a query, %", ylabel="queries at or below, %", xlim=(0, 100), ylim=(0, 100))
 
 
