@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check format clean
+.PHONY: help setup serve test check bench format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -28,6 +28,9 @@ check: setup ## lint, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench: setup ## latency and FLOPs per query, on the data that UWE_DATA_DIR names, else on the sample
+	$(BIN)/uwe benchmark paper --model embedded --model embedded:pooled_cosine --model bm25
 
 format: setup ## put the code in its standard form
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from training.benchmark import describe_machine, measure_models
@@ -19,6 +18,7 @@ from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
 from training.sources.esco import read_release
 from training.taxonomy import esco_taxonomy
+from training.terminal import print_whole
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import Half
 from training.workbench.paper import PAPER_COST_FIGURES, paper_cost, paper_models_with_cost
@@ -133,8 +133,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
     is_real = data != "sample" and space_pair is None
     report = Report(models, datasets, judgements, absent, paper=is_real)
-    console = Console()
-    console.print(report.table(), width=max(console.width, report.table_width))
+    print_whole(report.table())
     for gap in absent:
         typer.echo(f"absent: {gap.name}/{gap.split}: {gap.reason}")
     for dataset in datasets if errors else ():
@@ -168,7 +167,7 @@ def benchmark_paper(
         figures = paper_cost(name)
         cells = (f"{figures[figure]} ± {figures[error]}" for figure, error in PAPER_COST_FIGURES)
         table.add_row(f"paper, A100: {name}", *cells)
-    Console().print(table)
+    print_whole(table)
     for gap in absent:
         typer.echo(f"absent: {gap.name}/{gap.split}: {gap.reason}")
     if out:

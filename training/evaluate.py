@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from training.progress import progress_bar
+from training.terminal import progress_bar
 from training.workbench.baselines.interface import RankingModel
 from training.workbench.dataset import AbsentDataset, DatasetEntry, Half, RankingDataset, Split
 from training.workbench.evaluation import Judgement, judge

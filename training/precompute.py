@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from training.progress import progress_bar
+from training.terminal import progress_bar
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.model import UweModel
 from uwe_core.target_space import TargetSpace

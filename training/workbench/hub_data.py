@@ -22,7 +22,7 @@ from training.sources.files import SourceFolder, read_table
 from training.workbench import tasks
 from training.workbench.dataset import AbsentDataset, DatasetEntry, RankingDataset, Split, assemble
 from training.workbench.local_data import local_workbench
-from uwe_core.errors import DataError
+from uwe_core.errors import ConfigurationError, DataError
 
 ESCO_FOLDER_VARIABLE = "UWE_ESCO_DIR"
 Rows = Iterable[Mapping[str, Any]]
@@ -36,8 +36,12 @@ def hub_fetch(hub_id: str) -> Path:
 
 
 def hub_workbench(split: Split, fetch: Fetch = hub_fetch, esco: Path | None = None) -> list[DatasetEntry]:
-    """Every data set of WorkBench in that split; what the hub or the ESCO folder does not give turns out absent."""
-    esco = esco or Path(os.environ.get(ESCO_FOLDER_VARIABLE, "."))
+    """Every data set of WorkBench in that split; what the hub or the ESCO folder does not give turns out absent.
+
+    Raises:
+        ConfigurationError: no folder of ESCO is named.
+    """
+    esco = esco or _esco_folder()
     source = _Hub(split, fetch, esco)
     own: dict[str, Callable[[], RankingDataset]] = {
         "skillextract_tech": partial(source.skillextract, "tech"),
@@ -48,11 +52,17 @@ def hub_workbench(split: Split, fetch: Fetch = hub_fetch, esco: Path | None = No
     if split == "validation":
         own |= {"job2skill": source.job2skill, "skill2job": source.skill2job}
     # Tests between skills and occupations, and SkillNorm, are made of ESCO alone, as from a local folder.
-    entries = local_workbench(esco, split) if esco.is_dir() else []
     return [
         replace(entry, read=partial(_read_or_absent, entry, own[entry.name])) if entry.name in own else entry
-        for entry in entries
+        for entry in local_workbench(esco, split)
     ]
+
+
+def _esco_folder() -> Path:
+    named = os.environ.get(ESCO_FOLDER_VARIABLE)
+    if not named:
+        raise ConfigurationError(f"{ESCO_FOLDER_VARIABLE} must name the folder of ESCO's releases: docs/evaluation.md")
+    return Path(named)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from training.workbench.evaluation import Judgement
 from training.workbench.report import Report
@@ -71,7 +71,7 @@ def _recall_curve(axes: Axes, judgements: Sequence[Judgement]) -> None:
         recalls = [100 * judgement.mean(f"recall@{depth}") for depth in depths]
         axes.plot(depths, recalls, style, label=judgement.model)
     axes.set(xscale="log", xlabel="targets looked at", ylabel="recall, %", ylim=(0, 100))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _precision_spread(axes: Axes, judgements: Sequence[Judgement]) -> None:

@@ -78,14 +78,6 @@ class Report:
             table.add_row(*row)
         return table
 
-    @property
-    def table_width(self) -> int:
-        """Characters that the table needs; it is not squeezed into a narrower terminal or a pipe."""
-        header, *rows = self.rows()
-        titles = [max(map(len, title.split("/"))) if " / " not in title else len(title) for title in header]
-        widths = [max(title, *map(len, column)) for title, column in zip(titles, zip(*rows, strict=True), strict=True)]
-        return sum(widths) + 3 * len(widths) + 1
-
     def markdown(self) -> str:
         """The table, sizes, what was changed on the way, and what is absent."""
         header, *rows = self.rows()

@@ -13,7 +13,7 @@ import pytest
 from tests.training.test_esco import FILES, write
 from training.workbench.dataset import AbsentDataset, RankingDataset, Split
 from training.workbench.hub_data import hub_workbench
-from uwe_core.errors import DataError
+from uwe_core.errors import ConfigurationError, DataError
 
 TABLES: Mapping[tuple[str, str], Mapping[str, list[Any]]] = {
     ("TechWolf/vacancy-job-to-skill", "validation"): {
@@ -105,3 +105,9 @@ def test_without_network_what_the_hub_has_is_absent_and_what_esco_gives_is_there
     gap = datasets["jobnorm"]
     assert isinstance(gap, AbsentDataset)
     assert "model hub" in gap.reason
+
+
+def test_without_a_folder_of_esco_it_says_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UWE_ESCO_DIR", raising=False)
+    with pytest.raises(ConfigurationError, match="UWE_ESCO_DIR"):
+        hub_workbench("test")

@@ -15,6 +15,8 @@ from transformers import (
     Qwen3Config,
     Qwen3Model,
 )
+from workrb.metrics.ranking import calculate_ranking_metrics
+from workrb.tasks.abstract.ranking_base import RankingDataset as WorkRBDataset
 
 from tests.fakes import tiny_tokenizer
 from training.benchmark import measure
@@ -23,6 +25,7 @@ from training.workbench.baselines.specification import build_models, parse_word
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from training.workbench.dataset import RankingDataset
 from training.workbench.evaluation import judge
+from training.workbench.workrb_model import WorkRBModel
 from uwe_core.errors import InputError, MissingModelError
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import UweModel
@@ -182,16 +185,10 @@ def test_cost_is_measured_without_remembering_queries(embedded_model: UweModel) 
 
 
 def test_workrb_judges_our_model_as_we_do(embedded_model: UweModel) -> None:
-    ranking_base = pytest.importorskip("workrb.tasks.abstract.ranking_base")
-    calculate = pytest.importorskip("workrb.metrics.ranking").calculate_ranking_metrics
-    from training.workbench.workrb_model import WorkRBModel
-
-    theirs = ranking_base.RankingDataset(
+    theirs = WorkRBDataset(
         list(DATASET.queries), [list(row) for row in DATASET.positives], list(DATASET.targets), dataset_id="en"
     )
-    adapter = WorkRBModel(embedded_model)
-    matrix = adapter.compute_rankings(theirs.query_texts, theirs.target_space, None, None)
-    metrics = calculate(matrix, theirs.target_indices, metrics=["map", "rp@10", "mrr"])
+    matrix = WorkRBModel(embedded_model).compute_rankings(theirs.query_texts, theirs.target_space, None, None)
+    metrics = calculate_ranking_metrics(matrix, theirs.target_indices, metrics=["map", "rp@10", "mrr"])
     ours = judge(UweRanking("ours", embedded_model, TextEncodings(embedded_model.encoder)), DATASET)
-    for name, value in metrics.items():
-        assert value == pytest.approx(ours.mean(name), abs=1e-6), name
+    assert metrics == pytest.approx({name: ours.mean(name) for name in metrics}, abs=1e-6)

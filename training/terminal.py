@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar with rate and remaining time."""
+"""What is shown on the terminal: bars with rate and remaining time, and tables in their full width."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Task as BarTask
 from rich.progress import TaskID as BarTaskID
+from rich.table import Table
 from rich.text import Text
+
+_WIDEST = 10_000
 
 
 class _Rate(TextColumn):
@@ -42,3 +45,9 @@ def progress_bar(what: str) -> Iterator[Bar]:
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield Bar(progress, progress.add_task(what, total=None, visible=False))
+
+
+def print_whole(table: Table) -> None:
+    """Print a table as wide as it is: a narrower terminal or a pipe does not squeeze its numbers."""
+    width = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(Console().width, width)).print(table)
