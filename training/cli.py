@@ -15,8 +15,11 @@ from rich.table import Table
 from training.benchmark import describe_machine, measure_models
 from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
 from training.package_models import PACKAGE_MODELS, get_model
+from training.pipeline.ingest import ingest, ingest_onet
+from training.pipeline.stage import StageManifest
 from training.precompute import precompute as precompute_spaces
 from training.sources.esco import read_release
+from training.sources.vacancies import VacancyColumns
 from training.taxonomy import esco_taxonomy
 from training.terminal import print_whole
 from training.workbench.baselines.specification import build_models
@@ -28,7 +31,7 @@ from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
-from uwe_core.errors import UweError
+from uwe_core.errors import InputError, UweError
 from uwe_core.files import write_text
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
@@ -72,6 +75,29 @@ def import_esco(
     )
     if changes := release.cleaning.describe():
         typer.echo(f"changed: {changes}")
+
+
+@data_app.command("ingest")
+def ingest_command(
+    out: Annotated[Path, typer.Option(help="Folder of the ingested tables; a finished one is reused.")],
+    vacancies: Annotated[list[str] | None, typer.Argument(help="CSV, JSONL or Parquet: files, folders, globs.")] = None,
+    onet: Annotated[Path | None, typer.Option(help="The folder of O*NET's tab-separated files.")] = None,
+    title: Annotated[str, typer.Option(help="What the vacancies call their titles.")] = "title",
+    description: Annotated[str, typer.Option(help="What they call their descriptions.")] = "description",
+) -> None:
+    """Read vacancies and O*NET into Parquet, with a side file of rejected rows."""
+    if vacancies:
+        columns = VacancyColumns(title=title, description=description)
+        _tell_stage(out / "vacancies", *ingest(vacancies, out / "vacancies", columns))
+    if onet:
+        _tell_stage(out / "onet", *ingest_onet(onet, out / "onet"))
+    if not vacancies and not onet:
+        raise InputError("nothing to ingest: name vacancies, or --onet")
+
+
+def _tell_stage(folder: Path, manifest: StageManifest, reused: bool) -> None:
+    counts = ", ".join(f"{count:,} {what}" for what, count in manifest.counts.items())
+    typer.echo(f"{folder}: {'reused' if reused else 'built'}: {counts}")
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""The stages of the data pipeline: each reads finished folders and writes one."""

@@ -1,0 +1,106 @@
+"""A stage: a folder that is whole or not there, with a manifest that says of what and by what it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from uwe_core.errors import ArtefactError, ChecksumError, FormatVersionError
+from uwe_core.files import atomic_folder, sha256_of
+
+STAGE_FORMAT = 1
+MANIFEST_FILE = "manifest.json"
+
+
+class StageManifest(BaseModel):
+    """`manifest.json` of a finished stage.
+
+    Attributes:
+        fingerprint: content hash of the stage's inputs, settings and code version; equal ones give equal outputs.
+        counts: what came in, was kept, and was dropped by reason.
+        checksums: SHA-256 by file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = STAGE_FORMAT
+    stage: str
+    fingerprint: str
+    counts: dict[str, int]
+    checksums: dict[str, str]
+
+
+def stage_fingerprint(stage: str, code_version: int, inputs: Mapping[str, Any]) -> str:
+    """Content hash of what decides a stage's output.
+
+    Args:
+        stage: its name.
+        code_version: raised by hand whenever the stage would write something else from the same inputs.
+        inputs: settings, and hashes of what is read; anything that JSON can hold.
+    """
+    return hashlib.sha256(json.dumps([stage, code_version, inputs], sort_keys=True).encode()).hexdigest()
+
+
+def run_stage(
+    folder: Path, stage: str, fingerprint: str, work: Callable[[Path], Mapping[str, int]]
+) -> tuple[StageManifest, bool]:
+    """The finished stage in `folder`, or the work done now.
+
+    A killed run leaves what stood there before; a folder made from other inputs is replaced.
+
+    Args:
+        folder: of the stage.
+        stage: its name.
+        fingerprint: see `stage_fingerprint`.
+        work: writes the stage's files into the folder it is given and returns its counts.
+
+    Returns:
+        The manifest, and whether a finished stage was reused.
+    """
+    finished = read_manifest(folder)
+    if finished is not None and finished.fingerprint == fingerprint:
+        verify(folder, finished)
+        return finished, True
+    with atomic_folder(folder) as aside:
+        counts = dict(work(aside))
+        files = sorted(path for path in aside.rglob("*") if path.is_file())
+        checksums = {str(path.relative_to(aside)): sha256_of(path) for path in files}
+        manifest = StageManifest(stage=stage, fingerprint=fingerprint, counts=counts, checksums=checksums)
+        (aside / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest, False
+
+
+def read_manifest(folder: Path) -> StageManifest | None:
+    """The manifest of a finished stage, or None where there is none.
+
+    Raises:
+        FormatVersionError: written by another version of the format.
+        ArtefactError: the file cannot be read.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return None
+    try:
+        manifest = StageManifest.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(f"{path} cannot be read: {error}") from error
+    if manifest.format_version != STAGE_FORMAT:
+        raise FormatVersionError(f"{path} has format version {manifest.format_version}, this is {STAGE_FORMAT}")
+    return manifest
+
+
+def verify(folder: Path, manifest: StageManifest) -> None:
+    """Refuse files that are not the ones that were written.
+
+    Raises:
+        ChecksumError: naming the file.
+    """
+    for name, expected in manifest.checksums.items():
+        path = folder / name
+        if not path.is_file() or sha256_of(path) != expected:
+            raise ChecksumError(f"{path} is not the file that the stage wrote: remove the folder to build it again")
