@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from uwe_core.adapter import ADAPTER_FILE, merge_adapter
 from uwe_core.builtin_models import BUILTIN_MODELS, BuiltinModel
 from uwe_core.device import resolve_device
 from uwe_core.encoder import TokenEncoder
@@ -35,7 +36,8 @@ class CheckpointInfo(BaseModel):
     """`uwe.json`: what a checkpoint is beyond its weights.
 
     Attributes:
-        base: the encoder that training began with.
+        base: the encoder that training began with; the folder's own weights, where it has some, are whole.
+        adapter_scale: of the folder's `adapter.safetensors` over the base, where it has one in place of weights.
         seen_spaces: target spaces that training saw, such as `esco-skills`; all others are zero-shot.
     """
 
@@ -44,6 +46,7 @@ class CheckpointInfo(BaseModel):
     format_version: int = CHECKPOINT_FORMAT
     interaction: InteractionConfig
     base: str | None = None
+    adapter_scale: float = 1.0
     training_data_fingerprint: str | None = None
     seen_spaces: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -106,8 +109,10 @@ class UweModel:
         info = read_checkpoint_info(folder)
         if info is None:
             info = CheckpointInfo(interaction=builtin.interaction if builtin else InteractionConfig())
-        encoder = with_precision(_load_encoder(folder, target), precision)
-        return cls(encoder, info, str(name))
+        encoder = _load_encoder(_weights_folder(folder, info), target)
+        if (folder / ADAPTER_FILE).is_file():
+            merge_adapter(encoder.backbone, folder / ADAPTER_FILE, info.adapter_scale)
+        return cls(with_precision(encoder, precision), info, str(name))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write a checkpoint that `from_pretrained` reads, in the conventions of the model hub; all or nothing.
@@ -120,7 +125,8 @@ class UweModel:
         with atomic_folder(folder) as aside:
             self.encoder.backbone.save_pretrained(aside)
             self.encoder.tokenizer.save_pretrained(aside)
-            (aside / CHECKPOINT_FILE).write_text(self.info.model_dump_json(indent=2) + "\n")
+            info = self.info.model_copy(update={"adapter_scale": 1.0})  # the weights are written merged
+            (aside / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n")
 
 
 def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
@@ -140,6 +146,16 @@ def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
     if info.format_version != CHECKPOINT_FORMAT:
         raise FormatVersionError(f"{path} has format version {info.format_version}, this is {CHECKPOINT_FORMAT}")
     return info
+
+
+def _weights_folder(folder: Path, info: CheckpointInfo) -> Path:
+    """Where the weights are: in the folder, or, where it holds an adapter alone, in that of its base."""
+    if not (folder / ADAPTER_FILE).is_file():
+        return folder
+    if info.base is None:
+        raise ArtefactError(f"{folder} holds an adapter, and {CHECKPOINT_FILE} names no base for it")
+    builtin = BUILTIN_MODELS.get(info.base)
+    return _builtin_folder(builtin) if builtin else _folder(info.base, None)
 
 
 def _builtin_folder(model: BuiltinModel) -> Path:
