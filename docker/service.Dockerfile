@@ -1,15 +1,16 @@
 # The ranking service on a CPU. Build from the repository's root:
 #   docker build -f docker/service.Dockerfile -t uwe-service .
-# Another package index: --build-arg PIP_INDEX_URL=https://...
+# Another package index: --build-arg PIP_INDEX_URL=...
+# The plain wheel of torch for Linux carries gigabytes of CUDA that a CPU does not need:
+# --build-arg TORCH_INDEX_URL=... names the index of torch's wheels for the CPU.
 FROM python:3.12-slim-bookworm AS build
 ARG PIP_INDEX_URL
-ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/uwe
 COPY constraints.txt ./
-# The plain wheel of torch for Linux carries CUDA; the service on a CPU does not need its gigabytes.
-RUN /opt/uwe/bin/pip install --extra-index-url "$TORCH_INDEX_URL" -c constraints.txt torch
+RUN /opt/uwe/bin/pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} -c constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY uwe_core uwe_core
 COPY training training

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from service.observability import Metrics
-from uwe_core.errors import DeadlineError, OverloadedError, ShuttingDownError
+from uwe_core.errors import DeadlineError, OverloadedError, ShuttingDownError, TextError
 from uwe_core.ranker import Rankings
 
 # One piece of a request is computed without a pause; between pieces it may be given up. Two thousand characters are
@@ -87,9 +87,12 @@ class RankingQueue:
         parts: list[Rankings] = []
         self.computing = True
         try:
-            for piece in pieces(queries):
+            for start, piece in pieces(queries):
                 self._give_up_in_time(accepted)
-                parts.append(self._rank(task, piece, top_k))
+                try:
+                    parts.append(self._rank(task, piece, top_k))
+                except TextError as error:
+                    raise error.moved(start) from error
         finally:
             self.computing = False
         return join(parts)
@@ -102,15 +105,18 @@ class RankingQueue:
             raise DeadlineError(f"not done within {self._deadline_seconds:g} seconds")
 
 
-def pieces(queries: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Consecutive queries of at most that many characters together; a longer query is a piece of its own."""
+def pieces(queries: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Consecutive queries of at most that many characters together, each piece with the position where it begins.
+
+    A longer query is a piece of its own.
+    """
     start = chars = 0
     for position, query in enumerate(queries):
         if position > start and chars + len(query) > _PIECE_CHARS:
-            yield queries[start:position]
+            yield start, queries[start:position]
             start, chars = position, 0
         chars += len(query)
-    yield queries[start:]
+    yield start, queries[start:]
 
 
 def join(parts: Sequence[Rankings]) -> Rankings:

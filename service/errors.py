@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 # Status and code by class; a class without a row of its own would be a bug, and a test looks for it.
 STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.InputError: (422, "invalid_input"),
+    errors.TextError: (422, "invalid_text"),
     errors.InvalidTextError: (422, "invalid_text"),
     errors.EmptyTextError: (422, "empty_text"),
     errors.LimitError: (413, "too_large"),

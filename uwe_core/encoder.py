@@ -200,7 +200,6 @@ def length_sorted_batches(token_counts: Sequence[int], tokens_per_batch: int) ->
 def _refuse_unreadable(texts: Sequence[str]) -> None:
     for position, text in enumerate(texts):
         reason = unreadable_reason(text)
-        if reason == "is empty":
-            raise EmptyTextError(position)
         if reason is not None:
-            raise InvalidTextError(position, reason)
+            error = InvalidTextError if text.strip() else EmptyTextError
+            raise error(position, reason)

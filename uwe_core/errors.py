@@ -2,8 +2,9 @@
 
     UweError
     ├── InputError                 the caller sent something that cannot be ranked
-    │   ├── InvalidTextError       a text holds what no encoder can read
-    │   ├── EmptyTextError         a text holds no words
+    │   ├── TextError              one text of several is to blame, named by its position
+    │   │   ├── InvalidTextError   it holds what no encoder can read
+    │   │   └── EmptyTextError     it holds no words
     │   ├── LimitError             too many texts, or a text too long
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
@@ -38,20 +39,25 @@ class InputError(UweError):
     """The caller sent something that cannot be ranked."""
 
 
-class InvalidTextError(InputError):
-    """A text holds what no encoder can read, such as NUL or a lone surrogate."""
+class TextError(InputError):
+    """One text of several is to blame, named by its position."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(f"text {position} {reason}")
         self.position = position
+        self.reason = reason
+
+    def moved(self, by: int) -> TextError:
+        """The same error where the texts began that many positions later in a longer list."""
+        return type(self)(self.position + by, self.reason)
 
 
-class EmptyTextError(InputError):
+class InvalidTextError(TextError):
+    """A text holds what no encoder can read, such as NUL or a lone surrogate."""
+
+
+class EmptyTextError(TextError):
     """A text is empty, or nothing but special tokens is left of it."""
-
-    def __init__(self, position: int, reason: str = "is empty") -> None:
-        super().__init__(f"text {position} {reason}")
-        self.position = position
 
 
 class LimitError(InputError):

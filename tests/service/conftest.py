@@ -61,7 +61,7 @@ class FakeRanker:
         for position, query in enumerate(queries):
             reason = unreadable_reason(query)
             if reason is not None:
-                raise (EmptyTextError(position) if reason == "is empty" else InvalidTextError(position, reason))
+                raise (InvalidTextError if query.strip() else EmptyTextError)(position, reason)
         self.ranked += queries
         cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
         return Rankings([self._best(query, top_k or 10) for query in queries], cuts, dict.fromkeys(STAGES, 0.001))

@@ -17,7 +17,7 @@ from service.batching import RankingQueue, join, pieces
 from service.observability import Metrics
 from tests.service.conftest import FakeRanker
 from uwe_core.encoder import Truncation
-from uwe_core.errors import DeadlineError, OverloadedError, ShuttingDownError
+from uwe_core.errors import DeadlineError, EmptyTextError, OverloadedError, ShuttingDownError
 from uwe_core.ranker import STAGES, Rankings
 
 
@@ -140,9 +140,20 @@ def test_a_large_request_is_given_up_between_its_pieces(monkeypatch: pytest.Monk
 @given(st.lists(st.text(max_size=1500), min_size=1, max_size=20))
 def test_pieces_are_the_queries_in_order_and_bounded(queries: list[str]) -> None:
     parts = list(pieces(queries))
-    assert [query for part in parts for query in part] == queries
-    assert all(len(part) == 1 or sum(map(len, part)) <= batching._PIECE_CHARS for part in parts)
-    assert all(parts)
+    assert [query for _, part in parts for query in part] == queries
+    assert all(len(part) == 1 or sum(map(len, part)) <= batching._PIECE_CHARS for _, part in parts)
+    assert all(queries[start : start + len(part)] == list(part) and part for start, part in parts)
+
+
+def test_a_bad_text_is_named_by_its_place_in_the_whole_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_PIECE_CHARS", 2)
+
+    async def test(queue: RankingQueue, ranker: FakeRanker) -> None:
+        with pytest.raises(EmptyTextError, match="text 4 is empty") as raised:
+            await queue.rank("job2skill", ["a", "b", "c", "d", "", "e"], 1)
+        assert raised.value.position == 4
+
+    run(test)
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5))

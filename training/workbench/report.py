@@ -57,10 +57,10 @@ class Report:
 
     @property
     def average_title(self) -> str:
-        """`average`, and of how many tasks where some are missing."""
+        """`average`, and over how many tasks where some are missing."""
         present = {dataset.task for dataset in self.datasets} & set(AVERAGED_TASKS)
         whole = len(present) == len(AVERAGED_TASKS) and not any(gap.task in present for gap in self.absent)
-        return "average" if whole else f"partial average of {len(present)} tasks"
+        return "average" if whole or not present else f"partial average, {len(present)} of {len(AVERAGED_TASKS)} tasks"
 
     def rows(self) -> list[list[str]]:
         """A header, a row per model, and rows of the paper where its figures are comparable; in percent."""

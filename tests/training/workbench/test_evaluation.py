@@ -133,7 +133,7 @@ def report_of(datasets: list[RankingDataset], absent: list[AbsentDataset]) -> Re
 
 def test_a_report_with_gaps_calls_its_average_partial_and_names_them() -> None:
     report = report_of([dataset()], [AbsentDataset("jobnorm", "jobnorm", "test", "no file")])
-    assert report.average_title == "partial average of 1 tasks"
+    assert report.average_title == "partial average, 1 of 6 tasks"
     assert "Absent: jobnorm/test: no file." in report.markdown()
     assert "| paper: UWE | 10.4 / 33.8 | 10.4 / 33.8 |" in report.markdown()
 

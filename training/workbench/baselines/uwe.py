@@ -35,7 +35,7 @@ class TextEncodings:
 
     def index(self, targets: Sequence[str]) -> TokenIndex:
         """The token index of a target space given as texts; the last one is kept while it is the same list."""
-        if self._index is None or self._index[0] is not targets:
+        if self._index is None or (self._index[0] is not targets and self._index[0] != targets):
             space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
             index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
             self._index = (targets, index)
