@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from uwe_core import metrics
 from uwe_core.errors import JudgementError
-from uwe_core.metrics import PositiveRanks, bootstrap_interval, per_query, positive_ranks, task_average
+from uwe_core.metrics import (
+    PositiveRanks,
+    bootstrap_interval,
+    bootstrap_intervals,
+    per_query,
+    positive_ranks,
+    task_average,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "metrics.json").read_text())["cases"]
@@ -134,6 +141,12 @@ def test_the_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None
     assert low < values.mean() < high
     assert (low, high) == bootstrap_interval(values)
     assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(200), rel=0.15)
+
+
+def test_intervals_of_several_columns_are_those_of_each() -> None:
+    values = np.random.default_rng(2).random((50, 3))
+    alone = [bootstrap_interval(column) for column in values.T]
+    np.testing.assert_allclose(bootstrap_intervals(values), alone)
 
 
 @pytest.mark.parametrize("model", PAPER["models"])

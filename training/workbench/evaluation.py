@@ -46,11 +46,6 @@ class Judgement:
         """Its 95 % bootstrap interval."""
         return bootstrap_interval(self.values(metric))
 
-    def gain_over(self, other: Judgement, metric: str) -> tuple[float, float, float]:
-        """The mean difference to another model on the same queries, and its 95 % paired bootstrap interval."""
-        differences = self.values(metric) - other.values(metric)
-        return float(differences.mean()), *bootstrap_interval(differences)
-
 
 def judge(model: RankingModel, dataset: RankingDataset, progress: Progress | None = None) -> Judgement:
     """Rank every query of a data set.

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from training.workbench.baselines.interface import RankingModel
 from training.workbench.dataset import AbsentDataset, RankingDataset
 from training.workbench.evaluation import METRICS, Judgement
 from training.workbench.paper import paper_models, paper_value
-from uwe_core.metrics import task_average
+from uwe_core.metrics import FloatArray, bootstrap_intervals, task_average
 
 # The paper's macro average is over these; a data set of another task (zero-shot pairs) is shown and not averaged.
 AVERAGED_TASKS = ("job2skill", "skill2job", "skillnorm", "skillextract", "skillsim", "jobnorm")
@@ -101,13 +102,15 @@ class Report:
     def _result(self, model: str, dataset: RankingDataset) -> dict[str, Any]:
         judgement = self.judgements[model, dataset.title]
         first = self.judgements[self.names[0], dataset.title]
+        values = np.stack([judgement.values(metric) for metric in METRICS], axis=1)
+        gains = values - np.stack([first.values(metric) for metric in METRICS], axis=1)
+        intervals = bootstrap_intervals(np.concatenate([values, gains], axis=1))
         metrics: dict[str, Any] = {}
-        for metric in METRICS:
-            low, high = judgement.interval(metric)
-            metrics[metric] = {"mean": judgement.mean(metric), "low": low, "high": high}
+        for place, metric in enumerate(METRICS):
+            metrics[metric] = _summary(values[:, place], intervals[place])
             if judgement is not first:
-                gain, low, high = judgement.gain_over(first, metric)
-                metrics[metric]["gain"] = {"over": first.model, "mean": gain, "low": low, "high": high}
+                gain = _summary(gains[:, place], intervals[len(METRICS) + place])
+                metrics[metric]["gain"] = {"over": first.model, **gain}
         return {
             "model": model,
             "dataset": dataset.name,
@@ -138,6 +141,10 @@ class Report:
         groups = {dataset.title: dataset.task for dataset in self.datasets}
         averages = [task_average(by_dataset[metric], groups) for metric in _SHOWN] if by_dataset["map"] else []
         return [*cells, _percent(*averages) if averages else ""]
+
+
+def _summary(values: FloatArray, interval: tuple[float, float]) -> dict[str, Any]:
+    return {"mean": float(values.mean()), "low": interval[0], "high": interval[1]}
 
 
 def _percent(*values: float) -> str:
