@@ -42,11 +42,14 @@ class Report:
         return [model.name for model in self.models]
 
     def unseen(self) -> Iterator[str]:
-        """A line per model whose training is known: the data sets whose target space it never saw."""
+        """The data sets whose target space training never saw, a line for all models of which that is the same."""
+        models_of: dict[str, list[str]] = {}
         for model in self.models:
             if model.seen_spaces is not None:
                 titles = [dataset.title for dataset in self.datasets if dataset.target_space not in model.seen_spaces]
-                yield f"Target space unseen in training of {model.name}: {', '.join(titles) or 'none'}."
+                models_of.setdefault(", ".join(titles) or "none", []).append(model.name)
+        for titles_in_words, names in models_of.items():
+            yield f"Target space unseen in training of {', '.join(names)}: {titles_in_words}."
 
     def average(self, model: str, metric: str) -> float | None:
         """The mean over tasks, data sets of one task averaged first; None where none of its tasks was judged."""
