@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import BertNormalizer
@@ -39,6 +40,13 @@ def save_tiny_model(family: str, folder: Path, seed: int = 0) -> Path:
     _tiny_backbone(family).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
+
+
+def keep_weights(folder: Path, kept: Callable[[str], bool]) -> None:
+    """Leave only some of a saved model's weights, by name."""
+    path = folder / "model.safetensors"
+    tensors = {name: tensor for name, tensor in load_file(path).items() if kept(name)}
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def tiny_tokenizer(words: Sequence[str] = _WORDS) -> PreTrainedTokenizerFast:

@@ -28,7 +28,7 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
             Path(file.name).chmod(0o644)  # temporary files are made for their owner alone
             Path(file.name).replace(path)
-        except OSError:
+        except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
 

@@ -11,15 +11,17 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from transformers import AutoModel, AutoTokenizer
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from uwe_core.adapter import ADAPTER_FILE, merge_adapter
 from uwe_core.builtin_models import BUILTIN_MODELS, BuiltinModel
 from uwe_core.device import resolve_device
 from uwe_core.encoder import TokenEncoder
-from uwe_core.errors import ArtefactError, ConfigurationError, FormatVersionError, MissingModelError
+from uwe_core.errors import ArtefactError, ConfigurationError, MissingModelError
+from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder
 from uwe_core.interaction import InteractionConfig
 from uwe_core.precision import PrecisionSetting, with_precision
@@ -139,13 +141,7 @@ def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
-    try:
-        info = CheckpointInfo.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    if info.format_version != CHECKPOINT_FORMAT:
-        raise FormatVersionError(f"{path} has format version {info.format_version}, this is {CHECKPOINT_FORMAT}")
-    return info
+    return read_facts(path, CheckpointInfo, CHECKPOINT_FORMAT)
 
 
 def _weights_folder(folder: Path, info: CheckpointInfo) -> Path:
@@ -188,16 +184,33 @@ def _load_encoder(folder: Path, device: torch.device) -> TokenEncoder:
     try:
         with _quiet_transformers():
             # Some weights are stored in half precision; computing in it is a choice of its own (precision.py).
-            backbone = AutoModel.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            # Code that comes with a model is never run, and nobody is asked whether it may be.
+            backbone, report = AutoModel.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True,
+                local_files_only=True, trust_remote_code=False,
+            )  # fmt: skip
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtefactError(f"{folder} cannot be read as an encoder with its tokenizer: {error}") from error
     if getattr(backbone, "pooler", None) is not None:
         # Never used here, often absent from the files, and then random: it must not reach the fingerprint.
         backbone.pooler = None
+    # What the files lack would be filled with random numbers, without a word.
+    absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if absent:
+        raise ArtefactError(f"{folder} lacks {len(absent)} of the model's weights, such as {absent[0]}")
+    _refuse_another_tokenizer(folder, backbone, tokenizer)
     return TokenEncoder(backbone.eval().to(device), tokenizer)
+
+
+def _refuse_another_tokenizer(folder: Path, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Without its files a tokenizer is made without words; another model's knows ids that this has not."""
+    ids = tokenizer.get_vocab().values()
+    if len(ids) <= len(tokenizer.all_special_ids):
+        raise ArtefactError(f"{folder} has no tokenizer: without its files it knows no word")
+    rows = int(backbone.config.vocab_size)
+    if max(ids) >= rows:
+        raise ArtefactError(f"{folder}: the tokenizer has the id {max(ids)}, the model {rows} embeddings")
 
 
 @contextmanager

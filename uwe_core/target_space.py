@@ -15,9 +15,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from uwe_core.errors import ArtefactError, DataError, FingerprintError, FormatVersionError
+from uwe_core.errors import ArtefactError, DataError, FingerprintError
+from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder
 from uwe_core.text import unreadable_reason
 
@@ -119,9 +120,9 @@ class TargetSpace:
             )
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(path, None, f"cannot be read as CSV: {error}") from error
-        missing = [name for name in ("id", "text") if name not in table.column_names]
-        if missing:
-            raise DataError(path, 1, f"has no column {' and no column '.join(missing)}")
+        reason = _unusable_columns(table)
+        if reason is not None:
+            raise DataError(path, 1, reason)
         return cls(info, *_split(table))
 
     def save(self, folder: Path) -> None:
@@ -148,8 +149,14 @@ class TargetSpace:
             table = pq.read_table(folder / TARGETS_FILE)
         except (OSError, pa.ArrowInvalid) as error:
             raise ArtefactError(f"{folder / TARGETS_FILE} cannot be read: {error}") from error
+        reason = _unusable_columns(table)
+        if reason is not None:
+            raise ArtefactError(f"{folder / TARGETS_FILE} {reason}")
         info = SpaceInfo(**facts.model_dump(include=set(SpaceInfo.model_fields)))
-        space = cls(info, *_split(table))
+        try:
+            space = cls(info, *_split(table))
+        except DataError as error:  # what was saved could be used: the caller is not to blame
+            raise ArtefactError(f"{folder} is broken: {error}") from error
         if space.fingerprint != facts.fingerprint:
             raise FingerprintError(f"{folder}: {TARGETS_FILE} does not hold the targets that {SPACE_FILE} names")
         return space
@@ -157,14 +164,24 @@ class TargetSpace:
 
 def read_space_file(folder: Path) -> _SpaceFile:
     """`space.json` alone, without reading the targets; raises as `TargetSpace.open` does."""
-    path = folder / SPACE_FILE
-    try:
-        facts = _SpaceFile.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    if facts.format_version != SPACE_FORMAT:
-        raise FormatVersionError(f"{path} has format version {facts.format_version}, this is {SPACE_FORMAT}")
-    return facts
+    return read_facts(folder / SPACE_FILE, _SpaceFile, SPACE_FORMAT)
+
+
+def _unusable_columns(table: pa.Table) -> str | None:
+    """What keeps a table from becoming a target space, to be written behind the name of its file."""
+    names = Counter(table.column_names)
+    missing = [name for name in ("id", "text") if name not in names]
+    if missing:
+        return f"has no column {' and no column '.join(missing)}"
+    for name, count in names.items():
+        if count > 1:
+            return f"has {count} columns '{name}'"
+        if pa.types.is_binary(table.schema.field(name).type):
+            return f"has a column '{name}' that is not UTF-8"
+    for name in ("id", "text"):
+        if not pa.types.is_string(table.schema.field(name).type) or table[name].null_count:
+            return f"has a '{name}' that is not a text"
+    return None
 
 
 def _split(table: pa.Table) -> tuple[list[str], list[str], pa.Table]:

@@ -11,13 +11,14 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from uwe_core.encoder import TokenEncoder
-from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError, FormatVersionError
+from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
+from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
 from uwe_core.interaction import inverse_norms
 from uwe_core.target_space import TargetSpace
@@ -188,7 +189,7 @@ class TokenIndex:
             ChecksumError: the bytes are not the ones that were written.
             ArtefactError: a file is missing, broken, or does not hold what the manifest says.
         """
-        manifest = _read_manifest(folder)
+        manifest = read_facts(folder / MANIFEST_FILE, IndexManifest, INDEX_FORMAT)
         path = folder / TOKENS_FILE
         try:
             if verify and sha256_of(path) != manifest.checksums.get(TOKENS_FILE):
@@ -259,14 +260,3 @@ def open_or_build(
             return index
     TokenIndex.build(encoder, space, dtype, progress).save(folder)
     return TokenIndex.open(folder, verify=False)
-
-
-def _read_manifest(folder: Path) -> IndexManifest:
-    path = folder / MANIFEST_FILE
-    try:
-        manifest = IndexManifest.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    if manifest.format_version != INDEX_FORMAT:
-        raise FormatVersionError(f"{path} has format version {manifest.format_version}, this is {INDEX_FORMAT}")
-    return manifest

@@ -8,7 +8,6 @@ import pytest
 
 from uwe_core.catalogue import SpaceCatalogue, SpaceSource
 from uwe_core.errors import UnknownSpaceError
-from uwe_core.sample import sample_jobs, sample_rows, sample_skills
 from uwe_core.target_space import SpaceInfo, TargetSpace
 
 
@@ -23,17 +22,3 @@ def test_the_catalogue_finds_the_sample_imports_and_own_spaces(tmp_path: Path) -
     assert folder.open("renamed").info.name == "renamed"
     with pytest.raises(UnknownSpaceError, match="courses, esco-skills"):
         catalogue.open("nonsense")
-
-
-def test_the_sample_taxonomy_hangs_together() -> None:
-    skills, jobs = sample_skills(), sample_jobs()
-    assert (len(skills), len(jobs)) == (480, 160)
-    for table, columns in {
-        "job_skills": {"job_id": jobs, "skill_id": skills},
-        "sentences": {"skill_ids": skills},
-        "skill_pairs": {"skill_id": skills, "related_skill_id": skills},
-        "vacancy_titles": {"job_id": jobs},
-    }.items():
-        for row in sample_rows(table):
-            for column, space in columns.items():
-                assert set(row[column].split("|")) <= set(space.ids)

@@ -44,3 +44,24 @@ def cgroups(tmp_path: Path, files: dict[str, str], own: str = "0::/a/b\n") -> tu
 )
 def test_the_quota_of_the_cgroup_bounds_the_threads(files: dict[str, str], quota: int | None, tmp_path: Path) -> None:
     assert cpu_quota(*cgroups(tmp_path, files)) == (quota or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"a/b/cpu.max": "150000 100000"}, 2),  # a part of a processor counts as one more
+        ({"cpu.max": "800000 100000", "a/cpu.max": "300000 100000", "a/b/cpu.max": "400000 100000"}, 3),
+        ({"a/b/cpu.max": "1600000 100000"}, 8),  # never more than the scheduler allows
+        ({"a/b/cpu.max": "rubbish"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "50000\n"}, 5),
+    ],
+)
+def test_the_tightest_quota_counts(
+    files: dict[str, str], quota: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    assert cpu_quota(*cgroups(tmp_path, files)) == quota
+
+
+def test_a_process_outside_any_cgroup_has_the_schedulers_processors(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path, tmp_path / "absent") == len(os.sched_getaffinity(0))

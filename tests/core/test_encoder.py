@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import FAMILIES, TINY_LIMIT, save_tiny_model, tiny_tokenizer
+from tests.fakes import FAMILIES, TINY_LIMIT, keep_weights, save_tiny_model, tiny_tokenizer
 from uwe_core.encoder import TokenEncoder, Truncation, length_sorted_batches
 from uwe_core.errors import EmptyTextError, InvalidTextError
 from uwe_core.model import UweModel
@@ -49,6 +49,15 @@ def test_only_the_position_limit_cuts_and_it_is_reported(encoder: TokenEncoder) 
     assert encoder.encode(tokenised).token_counts.tolist() == [3, TINY_LIMIT, TINY_LIMIT]
 
 
+@pytest.mark.parametrize("family", ["bert", "mpnet", "xlm-roberta"])  # rotary positions have no table to run out of
+def test_the_limit_is_the_last_that_the_position_table_can_take(family: str, tmp_path: Path) -> None:
+    encoder = UweModel.from_pretrained(save_tiny_model(family, tmp_path / "model"), device="cpu").encoder
+    hidden, _ = encoder.forward([[5] * encoder.max_tokens])
+    assert hidden.shape[1] == TINY_LIMIT
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder.forward([[5] * (encoder.max_tokens + 1)])
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -76,6 +85,9 @@ def test_the_fingerprint_is_of_weights_and_tokenizer_alone(family: str, tmp_path
     one = save_tiny_model(family, tmp_path / "one")
     assert fingerprint(one) == fingerprint(save_tiny_model(family, tmp_path / "same"))
     assert fingerprint(one) == fingerprint(one, precision="bfloat16")
+    without_pooler = save_tiny_model(family, tmp_path / "without pooler")
+    keep_weights(without_pooler, lambda name: not name.startswith("pooler."))
+    assert fingerprint(one) == fingerprint(without_pooler)
     assert fingerprint(one) != fingerprint(save_tiny_model(family, tmp_path / "other", seed=1))
     tiny_tokenizer(["other", "words"]).save_pretrained(one)
     assert fingerprint(one) != fingerprint(tmp_path / "same")

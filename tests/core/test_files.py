@@ -40,6 +40,16 @@ def test_a_killed_process_leaves_the_old_folder(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (tmp_path / "data/one").read_text() == "old"
+    with atomic_folder(tmp_path / "data") as aside:  # what the killed process left behind is in nobody's way
+        (aside / "one").write_text("newer")
+    assert (tmp_path / "data/one").read_text() == "newer"
+
+
+def test_an_error_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "deep/data") as aside:  # noqa: PT012
+        (aside / "one").write_text("half")
+        raise KeyboardInterrupt
+    assert list((tmp_path / "deep").iterdir()) == []
 
 
 def test_a_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
@@ -47,4 +57,12 @@ def test_a_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "new"
     assert (tmp_path / "a").stat().st_mode & 0o444 == 0o444
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a", "\ud800")
+    assert (tmp_path / "a").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1

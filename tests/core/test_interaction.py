@@ -144,6 +144,19 @@ def test_every_interaction_equals_the_reference(
     torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
 
 
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
+def test_a_low_temperature_takes_the_largest_dot_product_and_a_high_one_the_mean(
+    query_count: int, target_count: int, seed: int
+) -> None:
+    queries, targets = ragged([query_count], seed=seed), ragged([target_count], seed=seed + 100)
+    dots = queries.embeddings @ targets.embeddings.T
+    cosines = torch.nn.functional.cosine_similarity(queries.embeddings[:, None], targets.embeddings[None], dim=-1)
+    largest = cosines.gather(1, dots.argmax(dim=1, keepdim=True)).sum().item()
+    for temperature, expected in ((1e-9, largest), (1e9, cosines.mean(dim=1).sum().item())):
+        score = scores_of(InteractionConfig(interaction_temperature=temperature), queries, targets).item()
+        assert score == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_slices_and_permutations_move_rows_and_columns(config: InteractionConfig) -> None:
     queries, targets = ragged([3, 1, 4]), ragged([2, 5, 1], seed=1)
@@ -164,6 +177,22 @@ def test_whatever_stands_in_the_padding_changes_nothing(config: InteractionConfi
     masks = torch.cat([query_mask, false], dim=1), torch.cat([target_mask, false], dim=1)
     scores = interact(config, more_query, more_target, *masks)
     torch.testing.assert_close(scores, expected)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_gradients_equal_finite_differences_and_none_reaches_the_padding(config: InteractionConfig) -> None:
+    (query, query_mask), (target, target_mask) = ragged([3, 2]).padded(), ragged([2, 4], seed=1).padded()
+    assert torch.autograd.gradcheck(
+        lambda query, target: interact(config, query, target, query_mask, target_mask),
+        (query.requires_grad_(), target.requires_grad_()),
+    )
+    for tokens, mask in ((query, query_mask), (target, target_mask)):
+        tokens.data[~mask] = math.nan
+    interact(config, query, target, query_mask, target_mask).sum().backward()
+    for tokens, mask in ((query, query_mask), (target, target_mask)):
+        assert tokens.grad is not None
+        assert torch.isfinite(tokens.grad).all()
+        assert not tokens.grad[~mask].any()
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0.01, 100))

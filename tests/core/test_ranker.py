@@ -66,6 +66,12 @@ def test_the_query_itself_is_left_out_whatever_its_case_and_nothing_else(ranker:
     assert len(other) == 4
 
 
+def test_a_space_of_nothing_but_the_query_has_an_empty_ranking(model: UweModel) -> None:
+    alone = TargetSpace(SPACE.info, ["1", "2"], ["nurse", "Nurse"])
+    ranker = Ranker(model, {"jobs": RankableSpace(model, alone, TokenIndex.build(model.encoder, alone))}, TASKS)
+    assert ranker.rank("alike", ["nurse"]).rankings == [[]]
+
+
 def test_top_k_has_a_default_and_is_bounded_by_the_space(ranker: Ranker) -> None:
     assert [len(ranking) for ranking in ranker.rank("find", ["nurse"]).rankings] == [2]
     assert [len(ranking) for ranking in ranker.rank("find", ["nurse"], 99).rankings] == [4]

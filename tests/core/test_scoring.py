@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
 from typing import get_args
 
 import pytest
@@ -61,6 +63,21 @@ def test_a_batch_scores_as_its_queries_do_alone(kind: InteractionKind) -> None:
     queries = queries_of([2, 5, 1])
     alone = torch.cat([scorer.score(queries.slice(place, place + 1)) for place in range(3)])
     torch.testing.assert_close(scorer.score(queries), alone)
+
+
+@given(st.sampled_from(KINDS), COUNTS, st.randoms(use_true_random=False))
+def test_permuted_targets_permute_the_columns(kind: InteractionKind, counts: list[int], random: Random) -> None:
+    index, queries, interaction = random_index(counts), queries_of([2, 3]), InteractionConfig(kind=kind)
+    moved_to = torch.tensor(random.sample(range(len(counts)), len(counts)))
+    permuted = replace(index, order=moved_to[index.order])
+    scores = make_scorer(permuted, interaction).score(queries)
+    assert torch.equal(scores[:, moved_to], make_scorer(index, interaction).score(queries))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_of_zeros_score_zero_and_not_nan(kind: InteractionKind) -> None:
+    scores = make_scorer(random_index([2, 3], norm=0), InteractionConfig(kind=kind)).score(queries_of([2, 1]))
+    assert torch.equal(scores, torch.zeros(2, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)

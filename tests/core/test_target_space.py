@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,6 +91,13 @@ def test_csv_with_quotes_and_line_breaks_is_read(tmp_path: Path) -> None:
         (b"id,text\n1,a,b\n", "CSV"),
         (b"id,text\n1,\n", "empty"),
         (b"\xff\xfe", "column|CSV"),
+        (b"", "CSV"),
+        (b"id,text\n", "at least one"),
+        (b"id,text\n1,\xff\n", "CSV"),
+        (b"id,text\n1,a\n1,b\n", "'1' stands for more than one"),
+        (b"id,id,text\n1,2,a\n", "id"),
+        (b"id,text,m,m\n1,a,2,3\n", "'m'"),
+        (b"id,text,m\n1,a,\xff\n", "'m'"),
     ],
 )
 def test_csv_that_cannot_be_used_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -98,10 +107,45 @@ def test_csv_that_cannot_be_used_is_refused(content: bytes, message: str, tmp_pa
         TargetSpace.from_csv(INFO, path)
 
 
-def test_targets_that_were_exchanged_are_noticed(tmp_path: Path) -> None:
+def test_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "courses.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,text,level\r\nNA,null,\r\n\r\n2,b,x\r\n")  # byte order mark, line ends
+    space = TargetSpace.from_csv(INFO, path)
+    assert (space.ids, space.texts) == (["NA", "2"], ["null", "b"])  # words that others read as an absent value
+    assert space.metadata_of([0, 1]) == [{}, {"level": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ({"id": ["1"], "text": ["other"]}, FingerprintError),
+        ({"id": [1, 2, 3], "text": COLUMNS["text"]}, ArtefactError),
+        ({"text": ["other"]}, ArtefactError),
+        ({"id": ["1"], "text": [None]}, ArtefactError),
+        ({"id": ["1", "1"], "text": ["a", "b"]}, ArtefactError),
+    ],
+)
+def test_targets_that_were_exchanged_are_noticed(
+    table: dict[str, list[Any]], error: type[ArtefactError], tmp_path: Path
+) -> None:
     TargetSpace.from_columns(INFO, COLUMNS).save(tmp_path / "courses")
-    pq.write_table(pa.table({"id": ["1"], "text": ["other"]}), tmp_path / "courses/targets.parquet")
-    with pytest.raises(FingerprintError):
+    pq.write_table(pa.table(table), tmp_path / "courses/targets.parquet")
+    with pytest.raises(error):
+        TargetSpace.open(tmp_path / "courses")
+
+
+def test_a_later_version_with_more_fields_is_named_as_such(tmp_path: Path) -> None:
+    TargetSpace.from_columns(INFO, COLUMNS).save(tmp_path / "courses")
+    path = tmp_path / "courses/space.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2, "news": 1}))
+    with pytest.raises(FormatVersionError):
+        TargetSpace.open(tmp_path / "courses")
+
+
+def test_facts_that_are_not_text_are_a_clear_error(tmp_path: Path) -> None:
+    TargetSpace.from_columns(INFO, COLUMNS).save(tmp_path / "courses")
+    (tmp_path / "courses/space.json").write_bytes(b'{"name": "\xff"}')
+    with pytest.raises(ArtefactError, match=r"space\.json"):
         TargetSpace.open(tmp_path / "courses")
 
 

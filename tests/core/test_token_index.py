@@ -27,6 +27,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> TokenEncoder:
     return UweModel.from_pretrained(folder, device="cpu").encoder
 
 
+# Half a unit in the last place of each type, and what another composition of the batch changes.
+PRECISION: dict[StorageType, float] = {"float32": 1e-5, "bfloat16": 2**-8, "float16": 2**-11}
+
+
 @pytest.mark.parametrize("dtype", get_args(StorageType))
 def test_it_holds_the_tokens_of_every_target_and_survives_the_disk(
     encoder: TokenEncoder, dtype: StorageType, tmp_path: Path
@@ -40,7 +44,7 @@ def test_it_holds_the_tokens_of_every_target_and_survives_the_disk(
     for stored, target in enumerate(opened.order.tolist()):
         expected = encoder.encode(encoder.tokenise([TEXTS[target]])).embeddings
         rows = slice(bounds[stored], bounds[stored + 1])
-        torch.testing.assert_close(opened.embeddings[rows].float(), expected, rtol=0, atol=0.02)
+        torch.testing.assert_close(opened.embeddings[rows].float(), expected, rtol=PRECISION[dtype], atol=1e-5)
         norms = opened.embeddings[rows].float().norm(dim=1)
         torch.testing.assert_close(opened.inverse_norms[rows], 1 / norms)
 
@@ -63,11 +67,12 @@ def test_progress_reaches_the_total_and_cut_targets_are_counted(encoder: TokenEn
     assert index.manifest.truncated_targets == 1
 
 
-def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 20, 200, -1])
+def test_a_flipped_byte_is_noticed_wherever_it_is(place: int, tmp_path: Path) -> None:
     random_index([1, 2]).save(tmp_path / "index")
     path = tmp_path / "index/tokens.safetensors"
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(ChecksumError):
         TokenIndex.open(tmp_path / "index")
@@ -89,10 +94,27 @@ def test_a_file_cut_short_is_a_clear_error_even_unverified(tmp_path: Path) -> No
         TokenIndex.open(tmp_path / "index", verify=False)
 
 
-def test_another_format_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lie", [{"targets": 3}, {"tokens": 4}, {"dim": 9}])
+def test_tensors_that_the_manifest_does_not_describe_are_refused(lie: dict[str, int], tmp_path: Path) -> None:
     random_index([1, 2]).save(tmp_path / "index")
     path = tmp_path / "index/index.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **lie}))
+    with pytest.raises(ArtefactError, match="does not hold"):
+        TokenIndex.open(tmp_path / "index")
+
+
+def test_a_manifest_that_is_not_text_is_a_clear_error(tmp_path: Path) -> None:
+    random_index([1, 2]).save(tmp_path / "index")
+    (tmp_path / "index/index.json").write_bytes(b'{"space": "\xff"}')
+    with pytest.raises(ArtefactError, match=r"index\.json"):
+        TokenIndex.open(tmp_path / "index")
+
+
+@pytest.mark.parametrize("news", [{}, {"news": 1}])
+def test_another_format_version_is_refused(news: dict[str, int], tmp_path: Path) -> None:
+    random_index([1, 2]).save(tmp_path / "index")
+    path = tmp_path / "index/index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99, **news}))
     with pytest.raises(FormatVersionError, match="99"):
         TokenIndex.open(tmp_path / "index")
 

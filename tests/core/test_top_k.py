@@ -22,3 +22,9 @@ def test_it_equals_a_full_stable_sort(scores: list[float], k: int) -> None:
     indices, values = top_k(torch.tensor(scores), k)
     assert indices.tolist() == ranked[:k]
     assert values.tolist() == [scores[place] for place in ranked[:k]]
+
+
+@given(st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=30))
+def test_the_best_is_the_first_of_the_largest(scores: list[float]) -> None:
+    indices, _ = top_k(torch.tensor(scores), 1)
+    assert indices.tolist() == ([] if max(scores) == -math.inf else [scores.index(max(scores))])

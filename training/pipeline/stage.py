@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from uwe_core.errors import ArtefactError, ChecksumError, FormatVersionError
+from uwe_core.errors import ChecksumError
+from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
 
 STAGE_FORMAT = 1
@@ -85,13 +86,7 @@ def read_manifest(folder: Path) -> StageManifest | None:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         return None
-    try:
-        manifest = StageManifest.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    if manifest.format_version != STAGE_FORMAT:
-        raise FormatVersionError(f"{path} has format version {manifest.format_version}, this is {STAGE_FORMAT}")
-    return manifest
+    return read_facts(path, StageManifest, STAGE_FORMAT)
 
 
 def verify(folder: Path, manifest: StageManifest) -> None:
