@@ -25,6 +25,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.UnknownTaskError: (404, "unknown_task"),
     errors.UnknownSpaceError: (404, "unknown_space"),
     errors.DataError: (422, "invalid_data"),
+    errors.LeakError: (422, "invalid_data"),
     errors.JudgementError: (422, "invalid_judgement"),
     errors.ConfigurationError: (500, "internal_error"),
     errors.DeviceError: (500, "internal_error"),

@@ -9,6 +9,7 @@
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
     │   ├── DataError              a raw data file is not what it should be (file and line)
+    │   ├── LeakError              a text of a test set among those to train on
     │   └── JudgementError         scores or positives that no metric may judge
     ├── ConfigurationError         settings that cannot work on this machine
     │   ├── DeviceError            a device that is asked for and absent
@@ -86,6 +87,10 @@ class DataError(InputError):
         super().__init__(f"{where}: {reason}")
         self.path = Path(path)
         self.line = line
+
+
+class LeakError(InputError):
+    """A text of a test set is among those to train on."""
 
 
 class JudgementError(InputError):

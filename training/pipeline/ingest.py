@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.pipeline.stage import StageManifest, run_stage, stage_fingerprint
+from training.pipeline.stage import StageManifest, code_of, run_stage, stage_fingerprint
+from training.pipeline.tables import GroupedWriter
+from training.sources import onet as onet_source
+from training.sources import vacancies as vacancy_source
 from training.sources.onet import read_onet
 from training.sources.vacancies import Rejected, Vacancy, VacancyColumns, read_vacancies, vacancy_files
 from uwe_core.files import sha256_of
 
-CODE_VERSION = 1
 VACANCIES_FILE = "vacancies.parquet"
 REJECTED_FILE = "rejected.parquet"
-_ROWS_PER_GROUP = 10_000
 
 VACANCY_SCHEMA = pa.schema([(field.name, pa.string()) for field in fields(Vacancy)])
 REJECTED_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string())])
@@ -40,7 +40,7 @@ def ingest(
     """
     files = vacancy_files(patterns)
     inputs = {"files": [[file.name, sha256_of(file)] for file in files], "columns": columns.model_dump()}
-    fingerprint = stage_fingerprint("ingest", CODE_VERSION, inputs)
+    fingerprint = stage_fingerprint("ingest", code_of(__name__, vacancy_source), inputs)
     return run_stage(folder, "ingest", fingerprint, lambda aside: _write(files, columns, aside))
 
 
@@ -55,7 +55,7 @@ def ingest_onet(root: Path, folder: Path) -> tuple[StageManifest, bool]:
     """
     files = sorted(path for path in root.glob("*.tsv"))
     inputs = {"files": [[file.name, sha256_of(file)] for file in files]}
-    fingerprint = stage_fingerprint("ingest-onet", CODE_VERSION, inputs)
+    fingerprint = stage_fingerprint("ingest-onet", code_of(__name__, onet_source), inputs)
     return run_stage(folder, "ingest-onet", fingerprint, lambda aside: _write_onet(root, aside))
 
 
@@ -73,8 +73,8 @@ def _write(files: Sequence[Path], columns: VacancyColumns, folder: Path) -> Coun
     counts: Counter[str] = Counter(rows=0, kept=0)
     seen: set[str] = set()
     with (
-        _Table(folder / VACANCIES_FILE, VACANCY_SCHEMA) as kept,
-        _Table(folder / REJECTED_FILE, REJECTED_SCHEMA) as side,
+        GroupedWriter(folder / VACANCIES_FILE, VACANCY_SCHEMA) as kept,
+        GroupedWriter(folder / REJECTED_FILE, REJECTED_SCHEMA) as side,
     ):
         for file in files:
             for number, row in enumerate(read_vacancies(file, columns), start=1):
@@ -83,36 +83,9 @@ def _write(files: Sequence[Path], columns: VacancyColumns, folder: Path) -> Coun
                     row = Rejected(file.name, number, "id stands for another vacancy already")  # noqa: PLW2901
                 if isinstance(row, Rejected):
                     counts[f"rejected: {row.reason}"] += 1
-                    side.add(asdict(row))
+                    side.add([astuple(row)])
                 else:
                     seen.add(row.id)
                     counts["kept"] += 1
-                    kept.add(asdict(row))
+                    kept.add([astuple(row)])
     return counts
-
-
-class _Table:
-    """A Parquet file written in groups of rows, so that memory stays bounded."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema)
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, row: dict[str, Any]) -> None:
-        """One row more."""
-        self._rows.append(row)
-        if len(self._rows) >= _ROWS_PER_GROUP:
-            self._flush()
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows.clear()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -36,15 +39,24 @@ class StageManifest(BaseModel):
     checksums: dict[str, str]
 
 
-def stage_fingerprint(stage: str, code_version: int, inputs: Mapping[str, Any]) -> str:
+def stage_fingerprint(stage: str, code: str, inputs: Mapping[str, Any]) -> str:
     """Content hash of what decides a stage's output.
 
     Args:
         stage: its name.
-        code_version: raised by hand whenever the stage would write something else from the same inputs.
+        code: see `code_of`.
         inputs: settings, and hashes of what is read; anything that JSON can hold.
     """
-    return hashlib.sha256(json.dumps([stage, code_version, inputs], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([stage, code, inputs], sort_keys=True).encode()).hexdigest()
+
+
+def code_of(*modules: ModuleType | str) -> str:
+    """Content hash of the source of some modules: a stage whose code has changed is done again."""
+    digest = hashlib.sha256()
+    for module in modules:
+        source = inspect.getsource(sys.modules[module] if isinstance(module, str) else module)
+        digest.update(source.encode())
+    return digest.hexdigest()
 
 
 def run_stage(

@@ -49,7 +49,13 @@ class SourceFolder:
         return list(self._names)
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
+        """The bytes of one file.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        if name not in self._names:
+            raise DataError(self.path / name, None, "is missing")
         if self.path.is_dir():
             return Path(self._names[name]).read_bytes()
         with zipfile.ZipFile(self.path) as archive:
@@ -59,7 +65,7 @@ class SourceFolder:
         """The rows of a UTF-8 CSV file with a header.
 
         Raises:
-            DataError: the file is not UTF-8, lacks one of `columns`, or a row has another number of fields.
+            DataError: the file is missing, is not UTF-8, lacks one of `columns`, or a row has another number of fields.
         """
         return read_table(self.read(name), self.path / name, columns)
 

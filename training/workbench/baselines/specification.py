@@ -62,6 +62,17 @@ def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bo
             yield UweRanking(_shown(word, name), chosen, encodings)
 
 
+def load_model(word: str, device: str = "auto") -> UweModel:
+    """The UWE model of a word, with the interaction that it names.
+
+    Raises:
+        InputError, MissingModelError: see `build_models`.
+    """
+    name, interaction = parse_word(word)
+    model = UweModel.from_pretrained(name, device=device)
+    return model if interaction is None else model.with_interaction(_complete(interaction, model.interaction))
+
+
 def parse_word(word: str) -> tuple[str, tuple[InteractionKind, float | None] | None]:
     """The model's name, and the interaction and temperature where they are named.
 

@@ -1,0 +1,157 @@
+"""Long stages in parts: each part's table is written whole or not at all, so that a killed run goes on where it was.
+
+The same operator runs here in one process or as the workers of a Ray cluster; a part never depends on which.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from uwe_core.errors import ConfigurationError
+
+# An operator computes the table of a part; a factory makes one, with what it has to load, in each worker.
+Operator: TypeAlias = Callable[[int], pa.Table]
+OperatorFactory: TypeAlias = Callable[[], Operator]
+# Called with the number of parts done and their total.
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+class Runner(Protocol):
+    """Where operators run."""
+
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
+        """Compute the named parts into `folder`."""
+
+
+class LocalRunner:
+    """In this process, one part after the other."""
+
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
+        """See `Runner`."""
+        operator = factory()
+        for done, part in enumerate(parts, start=1):
+            write_part(folder, part, operator(part))
+            if progress is not None:
+                progress(done, len(parts))
+
+
+@dataclass(frozen=True)
+class RayRunner:
+    """On the workers of a Ray cluster, which must see the same folders.
+
+    Attributes:
+        address: of a running cluster; None starts one on this machine.
+        workers: how many operators run at once.
+        gpus_per_worker: 0 for processors alone.
+    """
+
+    address: str | None = None
+    workers: int = 2
+    gpus_per_worker: float = 0
+
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
+        """See `Runner`.
+
+        Raises:
+            ConfigurationError: Ray is not installed.
+        """
+        ray = _ray(self.address)
+        done = (
+            ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+            .map_batches(
+                RayWorker,
+                fn_constructor_args=(factory, str(folder), torch.get_num_threads()),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(parts))),
+                num_gpus=self.gpus_per_worker,
+            )
+            .iter_rows()
+        )
+        for number, _ in enumerate(done, start=1):
+            if progress is not None:
+                progress(number, len(parts))
+
+
+class RayWorker:
+    """One operator in a process of its own, made once. Results depend on the number of threads, so it is passed on."""
+
+    def __init__(self, factory: OperatorFactory, folder: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._operator = factory()
+        self._folder = Path(folder)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Compute the parts of a batch, which holds their numbers."""
+        for part in batch["part"].tolist():
+            write_part(self._folder, part, self._operator(part))
+        return batch
+
+
+def run_parts(
+    folder: Path, count: int, factory: OperatorFactory, runner: Runner, progress: Progress | None = None
+) -> list[Path]:
+    """The files of all parts in order; those that are there already are not computed again.
+
+    Args:
+        folder: of the parts, named by what decides them.
+        count: how many parts there are.
+        factory: makes the operator; with Ray it must be picklable.
+        runner: where it runs.
+        progress: counts the parts that were still to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [_path(folder, part) for part in range(count)]
+    missing = [part for part, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        runner.run(factory, missing, folder, progress)
+    return paths
+
+
+def concatenate(paths: Sequence[Path], destination: Path, schema: pa.Schema) -> int:
+    """One file of all parts, a row group each, in bounded memory; the number of rows."""
+    rows = 0
+    with pq.ParquetWriter(destination, schema) as writer:
+        for path in paths:
+            table = pq.read_table(path, schema=schema)
+            rows += len(table)
+            writer.write_table(table)
+    return rows
+
+
+def write_part(folder: Path, part: int, table: pa.Table) -> None:
+    """Write beside and rename: a partial file never has the name of a whole one."""
+    path = _path(folder, part)
+    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(table, aside)
+    aside.replace(path)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the parts of a finished stage, and those of the same stage from other inputs."""
+    stage, _, _ = folder.name.rpartition("-")
+    for left in folder.parent.glob(f"{stage}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _path(folder: Path, part: int) -> Path:
+    return folder / f"part-{part:06d}.parquet"
+
+
+def _ray(address: str | None) -> Any:
+    try:
+        import ray  # noqa: PLC0415 - an optional extra, slow to import
+        import ray.data  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError("Ray is not installed: pip install 'unified-work-embeddings[ray]'") from error
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    return ray
