@@ -28,6 +28,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.LeakError: (422, "invalid_data"),
     errors.JudgementError: (422, "invalid_judgement"),
     errors.ConfigurationError: (500, "internal_error"),
+    errors.BudgetError: (500, "internal_error"),
     errors.DeviceError: (500, "internal_error"),
     errors.MissingModelError: (500, "internal_error"),
     errors.ArtefactError: (500, "internal_error"),
@@ -38,6 +39,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.NotReadyError: (503, "not_ready"),
     errors.OverloadedError: (503, "overloaded"),
     errors.DeadlineError: (503, "deadline_exceeded"),
+    errors.EndpointError: (503, "unavailable"),
     errors.ShuttingDownError: (503, "shutting_down"),
 }
 # Of errors that FastAPI and Starlette raise themselves; other statuses are named by their standard phrase.

@@ -12,6 +12,7 @@
     │   ├── LeakError              a text of a test set among those to train on
     │   └── JudgementError         scores or positives that no metric may judge
     ├── ConfigurationError         settings that cannot work on this machine
+    │   ├── BudgetError            more would be spent than was allowed
     │   ├── DeviceError            a device that is asked for and absent
     │   └── MissingModelError      a model that is not on this machine
     ├── ArtefactError              a file of ours is broken or does not fit
@@ -22,6 +23,7 @@
         ├── NotReadyError          still loading
         ├── OverloadedError        the queue is full
         ├── DeadlineError          waited longer than a request may
+        ├── EndpointError          another's language model keeps failing
         └── ShuttingDownError      going away
 
 The core knows nothing of HTTP: the service maps these classes to statuses.
@@ -101,6 +103,10 @@ class ConfigurationError(UweError):
     """Settings that cannot work on this machine."""
 
 
+class BudgetError(ConfigurationError):
+    """A paid request would exceed what may be spent."""
+
+
 class DeviceError(ConfigurationError):
     """A device that is asked for and absent."""
 
@@ -143,6 +149,10 @@ class OverloadedError(UnavailableError):
 
 class DeadlineError(UnavailableError):
     """The work waited longer than a request may."""
+
+
+class EndpointError(UnavailableError):
+    """A language model's server failed as often as a request to it may be repeated."""
 
 
 class ShuttingDownError(UnavailableError):
