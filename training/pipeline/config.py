@@ -61,13 +61,13 @@ class SharpenConfig(_Settings):
 
     Attributes:
         skills_per_title: of the profile that the titles of an occupation share, a title keeps the nearest so many.
-        lines_per_profile: composed ad lines of each profile, naming one to four of its skills.
+        composed_lines: so many ad lines, each naming one to four skills of an occupation or title.
         title_graph: alternate title, with the noise of vacancies, to the title of its occupation.
         activity_graph: task to detailed work activity; a model trained with it is not zero-shot on that task.
     """
 
     skills_per_title: int | None = Field(default=12, gt=0)
-    lines_per_profile: int = Field(default=40, ge=0)
+    composed_lines: int = Field(default=40_000, ge=0)
     title_graph: bool = True
     activity_graph: bool = False
 

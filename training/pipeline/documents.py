@@ -82,6 +82,14 @@ def onet_documents(folder: Path, config: DocumentsConfig, seed: int) -> Iterator
         yield Document("onet", code, (row["title"], *titles.get(code, [])), tuple(sentences))
 
 
+def all_documents(vacancies: Path | None, onet: Path | None, config: DocumentsConfig, seed: int) -> Iterator[Document]:
+    """The documents of every source that was ingested."""
+    if vacancies is not None:
+        yield from vacancy_documents(vacancies, config.language)
+    if onet is not None:
+        yield from onet_documents(onet, config, seed)
+
+
 def write_documents(documents: Iterable[Document], folder: Path, sentences_per_part: int) -> Counter[str]:
     """Write titles and sentences, the sentences in row groups of whole documents: the parts of extraction.
 
@@ -107,6 +115,7 @@ def write_documents(documents: Iterable[Document], folder: Path, sentences_per_p
             counts["sentences"] += len(document.sentences)
             counts["titles"] += len(document.titles)
             kept += 1
+    counts["documents kept"] = kept
     return counts
 
 

@@ -115,6 +115,10 @@ class ExtractPart:
         """How many there are."""
         return int(pq.read_metadata(self.documents / SENTENCES_FILE).num_row_groups)
 
+    def prepare(self) -> None:
+        """Build the token index of the skills once, so that workers find it."""
+        skill_scorer(load_model(self.model, self.device), self.skills, self.indexes)
+
 
 class _PartOperator:
     def __init__(self, settings: ExtractPart) -> None:

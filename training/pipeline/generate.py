@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.pipeline import generated_texts
 from training.pipeline.generated_texts import DescribedSkill, Generated, Progress, TextSource
-from training.pipeline.stage import StageManifest, run_stage, stage_fingerprint
+from training.pipeline.stage import StageManifest, code_of, run_stage, stage_fingerprint
 
-CODE_VERSION = 1
 TEXTS_FILE = "texts.parquet"
 UNFINISHED_FILE = "unfinished.parquet"
 
@@ -47,8 +47,10 @@ def generate(
         UweError: from a language model, see `Endpoint.texts_of`.
     """
     digest = hashlib.sha256(json.dumps([astuple(skill) for skill in skills]).encode()).hexdigest()
-    fingerprint = stage_fingerprint("generate", CODE_VERSION, {"skills": digest, "source": source.facts()})
-    return run_stage(folder, "generate", fingerprint, lambda aside: _write(skills, source, progress, aside))
+    fingerprint = stage_fingerprint(
+        "generated", code_of(__name__, generated_texts), {"skills": digest, "source": source.facts()}
+    )
+    return run_stage(folder, "generated", fingerprint, lambda aside: _write(skills, source, progress, aside))
 
 
 def _write(skills: Sequence[DescribedSkill], source: TextSource, progress: Progress, folder: Path) -> Counter[str]:

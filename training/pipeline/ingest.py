@@ -41,7 +41,7 @@ def ingest(
     files = vacancy_files(patterns)
     inputs = {"files": [[file.name, sha256_of(file)] for file in files], "columns": columns.model_dump()}
     fingerprint = stage_fingerprint("ingest", code_of(__name__, vacancy_source), inputs)
-    return run_stage(folder, "ingest", fingerprint, lambda aside: _write(files, columns, aside))
+    return run_stage(folder, "vacancies", fingerprint, lambda aside: _write(files, columns, aside))
 
 
 def ingest_onet(root: Path, folder: Path) -> tuple[StageManifest, bool]:
@@ -56,7 +56,7 @@ def ingest_onet(root: Path, folder: Path) -> tuple[StageManifest, bool]:
     files = sorted(path for path in root.glob("*.tsv"))
     inputs = {"files": [[file.name, sha256_of(file)] for file in files]}
     fingerprint = stage_fingerprint("ingest-onet", code_of(__name__, onet_source), inputs)
-    return run_stage(folder, "ingest-onet", fingerprint, lambda aside: _write_onet(root, aside))
+    return run_stage(folder, "onet", fingerprint, lambda aside: _write_onet(root, aside))
 
 
 def _write_onet(root: Path, folder: Path) -> Counter[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.sources.esco import read_release
@@ -42,7 +42,7 @@ class RawSources:
     """
 
     vacancies: Sequence[str] = ()
-    columns: VacancyColumns = VacancyColumns()
+    columns: VacancyColumns = field(default_factory=VacancyColumns)
     onet: Path | None = None
     skillskape: Path | None = None
     texts: Path | None = None

@@ -5,10 +5,13 @@ Labels and descriptions of skills are exempt: training is grounded in the skill 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from training.sources.esco import Cleaning, read_occupations, read_skills
@@ -35,6 +38,11 @@ class LeakCheck:
     """The texts of all test sets, by key, each with the rule that forbids it."""
 
     rules: Mapping[str, str]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of texts and rules."""
+        return hashlib.sha256(json.dumps(sorted(self.rules.items())).encode()).hexdigest()
 
     def rule(self, text: str) -> str | None:
         """The rule that forbids a text, or None."""

@@ -40,6 +40,16 @@ class ThresholdChoice(BaseModel):
     precision_weight: float
     curve: tuple[CurvePoint, ...]
 
+    @classmethod
+    def given(cls, threshold: float) -> ThresholdChoice:
+        """A threshold that the configuration names."""
+        return cls(threshold=threshold, chosen_on=(), precision_weight=1.0, curve=())
+
+    @classmethod
+    def read(cls, folder: Path) -> ThresholdChoice:
+        """The choice of a finished stage."""
+        return cls.model_validate_json((folder / THRESHOLD_FILE).read_text())
+
 
 @dataclass(frozen=True)
 class JudgedPredictions:

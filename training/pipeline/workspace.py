@@ -60,7 +60,7 @@ class Workspace:
         return self.root / _INDEXES
 
     def stage(
-        self, name: str, code: Sequence[ModuleType], inputs: Mapping[str, Any], reads: Sequence[str], work: Work
+        self, name: str, code: Sequence[ModuleType], inputs: Any, reads: Sequence[str], work: Work
     ) -> Path:
         """Run a stage, or find it finished.
 
