@@ -11,11 +11,9 @@ from training.pipeline.chance import fixed_choice
 from training.pipeline.config import BuildConfig
 from training.pipeline.endpoint import Endpoint
 from training.pipeline.generated_texts import TextSource
-from training.pipeline.inputs import RawSources, local_skill_space, skills_of
+from training.pipeline.inputs import RawSources, local_skill_space, skillnorm_examples, skills_of
 from training.pipeline.leaks import LeakCheck, local_leak_check, sample_leak_check
-from training.pipeline.parts import Runner
-from training.pipeline.prompts import examples_of
-from training.pipeline.workspace import Tell, Workspace
+from training.pipeline.workspace import Workspace
 from training.sources.generated import GeneratedFile
 from training.workbench.dataset import RankingDataset
 from uwe_core.catalogue import SpaceCatalogue
@@ -28,26 +26,22 @@ _ANSWERS = "answers.sqlite"
 
 
 def graph_build(
-    out: Path,
+    workspace: Workspace,
     data: str,
     named: RawSources,
     skills: str | None,
     config: BuildConfig,
-    runner: Runner,
-    tell: Tell,
     device: str = "auto",
 ) -> GraphBuild:
     """A build, ready to run.
 
     Args:
-        out: the folder of all stages.
+        workspace: the folder of all stages.
         data: `sample`, or a folder in the layout of the evaluation data; what it holds is used, and its test texts
             are kept out of the graphs.
         named: sources named one by one, which take the place of those found.
         skills: the name of a target space of this machine; that of `data` where None.
         config: of all stages.
-        runner: where parts are computed.
-        tell: told of every stage.
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
 
     Raises:
@@ -59,11 +53,11 @@ def graph_build(
     return GraphBuild(
         raw=raw,
         skills=skills_of(space, chosen),
-        texts=_texts(raw, config, out, space),
+        texts=_texts(raw, config, workspace.root, space),
         annotated=_annotated(data),
         check=leak_check(data),
         config=config,
-        workspace=Workspace(out, runner, tell),
+        workspace=workspace,
         device=device,
     )
 
@@ -95,7 +89,7 @@ def _texts(raw: RawSources, config: BuildConfig, out: Path, space: TargetSpace) 
     if raw.texts is not None and config.endpoint is not None:
         raise InputError("generated texts come from a file or from an endpoint, not from both")
     if config.endpoint is not None:
-        return Endpoint(config.endpoint, out / _ANSWERS, examples_of(space))
+        return Endpoint(config.endpoint, out / _ANSWERS, skillnorm_examples(space, config.seed))
     return None if raw.texts is None else GeneratedFile(raw.texts)
 
 

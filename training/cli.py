@@ -13,14 +13,11 @@ import typer
 from rich.table import Table
 
 from training.benchmark import describe_machine, measure_models
+from training.data_cli import data_app
 from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
+from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
-from training.pipeline.ingest import ingest, ingest_onet
-from training.pipeline.stage import StageManifest
 from training.precompute import precompute as precompute_spaces
-from training.sources.esco import read_release
-from training.sources.vacancies import VacancyColumns
-from training.taxonomy import esco_taxonomy
 from training.terminal import print_whole
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import Half
@@ -31,22 +28,17 @@ from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
-from uwe_core.errors import InputError, UweError
+from uwe_core.errors import UweError
 from uwe_core.files import write_text
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-data_app = typer.Typer(no_args_is_help=True, help="Import taxonomies and other raw data.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Measure latency and cost.")
 model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
-
-Home = Annotated[Path, typer.Option(help="Folder of taxonomies and token indexes.", envvar="UWE_HOME")]
-Model = Annotated[str, typer.Option(help="A built-in name, a folder, or a hub id.", envvar="UWE_MODEL")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.", envvar="UWE_DEVICE")]
 
 
 @app.callback()
@@ -54,50 +46,6 @@ def _prepare() -> None:
     """Unified Work Embeddings: build data, precompute target spaces, evaluate."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     torch.set_num_threads(cpu_quota())
-
-
-@data_app.command("import-esco")
-def import_esco(
-    path: Annotated[Path, typer.Argument(help="The official CSV folder, or its zip.")],
-    name: Annotated[str, typer.Option(help="Name of the taxonomy; its spaces are NAME-skills and NAME-jobs.")] = "esco",
-    version: Annotated[str | None, typer.Option(help="Where the folder's name does not say it.")] = None,
-    language: Annotated[str | None, typer.Option(help="Where the folder holds several, such as 'en'.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a taxonomy of that name.")] = False,
-    home: Home = default_home(),  # noqa: B008 - typer reads defaults once
-) -> None:
-    """Import skills, occupations and their relations from ESCO's official CSV files."""
-    release = read_release(path, version, language)
-    folder = esco_taxonomy(release, name).save(home, replace=replace)
-    typer.echo(
-        f"{folder}: ESCO {release.version or '(version unknown)'}, language {release.language}: "
-        f"{len(release.skills):,} skills, {len(release.occupations):,} occupations, "
-        f"{len(release.relations):,} relations"
-    )
-    if changes := release.cleaning.describe():
-        typer.echo(f"changed: {changes}")
-
-
-@data_app.command("ingest")
-def ingest_command(
-    out: Annotated[Path, typer.Option(help="Folder of the ingested tables; a finished one is reused.")],
-    vacancies: Annotated[list[str] | None, typer.Argument(help="CSV, JSONL or Parquet: files, folders, globs.")] = None,
-    onet: Annotated[Path | None, typer.Option(help="The folder of O*NET's tab-separated files.")] = None,
-    title: Annotated[str, typer.Option(help="What the vacancies call their titles.")] = "title",
-    description: Annotated[str, typer.Option(help="What they call their descriptions.")] = "description",
-) -> None:
-    """Read vacancies and O*NET into Parquet, with a side file of rejected rows."""
-    if vacancies:
-        columns = VacancyColumns(title=title, description=description)
-        _tell_stage(out / "vacancies", *ingest(vacancies, out / "vacancies", columns))
-    if onet:
-        _tell_stage(out / "onet", *ingest_onet(onet, out / "onet"))
-    if not vacancies and not onet:
-        raise InputError("nothing to ingest: name vacancies, or --onet")
-
-
-def _tell_stage(folder: Path, manifest: StageManifest, reused: bool) -> None:
-    counts = ", ".join(f"{count:,} {what}" for what, count in manifest.counts.items())
-    typer.echo(f"{folder}: {'reused' if reused else 'built'}: {counts}")
 
 
 @app.command()

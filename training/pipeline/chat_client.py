@@ -17,40 +17,33 @@ _PASSING = (408, 409, 429)
 
 
 class ChatClient:
-    """A connection to a server. Its errors name the address and never the key, which servers like to repeat.
+    """A connection to a server, made by the first request, so that a run without requests needs no server and no key.
 
-    Raises:
-        ConfigurationError: there is no API key.
+    Its errors name the address and never the key, which servers like to repeat.
     """
 
     def __init__(self, config: EndpointConfig) -> None:
         self._config = config
-        self._key = config.key()
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key,
-            base_url=config.base_url,
-            timeout=openai.Timeout(config.timeout_s, connect=min(_CONNECT_S, config.timeout_s)),
-            max_retries=config.most_http_retries,
-        )
-        self._reaching = asyncio.Lock()
-        self._reached = False
+        self._connecting = asyncio.Lock()
+        self._connection: openai.AsyncOpenAI | None = None
 
     async def __aenter__(self) -> ChatClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     async def post(self, request: Mapping[str, Any]) -> bytes:
         """The body of the answer; also that of an error by which the server refuses what the prompt is about.
 
         Raises:
-            ConfigurationError: the server cannot be reached, refuses the key, or refuses the request.
+            ConfigurationError: there is no key, or the server cannot be reached, refuses the key or the request.
             EndpointError: the request failed as often as it may.
         """
-        await self._reach()
+        client = await self._connected()
         try:
-            response = await self._client.chat.completions.with_raw_response.create(**request)
+            response = await client.chat.completions.with_raw_response.create(**request)
         except openai.APIStatusError as error:
             if error.status_code == 400 and error.code == "content_filter":
                 return error.response.content
@@ -60,24 +53,28 @@ class ChatClient:
         body: bytes = response.content
         return body
 
-    async def _reach(self) -> None:
-        """Find out once, before anything is paid for, whether anybody answers: a wrong address is not retried."""
-        async with self._reaching:
-            if self._reached:
-                return
-            try:
-                await self._client.with_options(max_retries=0).models.with_raw_response.list()
-            except openai.APIConnectionError as error:
-                raise ConfigurationError(f"{self._config.address} cannot be reached: {error.message}") from None
-            except openai.APIStatusError:
-                pass  # not every server lists its models, nor lets every key see them
-            self._reached = True
+    async def _connected(self) -> openai.AsyncOpenAI:
+        """The connection; the first time, whether anybody answers at all, since a wrong address needs no retries."""
+        config = self._config
+        async with self._connecting:
+            if self._connection is None:
+                timeout = openai.Timeout(config.timeout_s, connect=min(_CONNECT_S, config.timeout_s))
+                client = openai.AsyncOpenAI(api_key=config.key(), base_url=config.base_url, timeout=timeout)
+                try:
+                    await client.with_options(max_retries=0).models.with_raw_response.list()
+                except openai.APIConnectionError as error:
+                    await client.close()
+                    raise ConfigurationError(f"{config.address} cannot be reached: {error.message}") from None
+                except openai.APIStatusError:
+                    pass  # not every server lists its models, nor lets every key see them
+                self._connection = client.with_options(max_retries=config.most_http_retries)
+            return self._connection
 
     def _explained(self, error: openai.APIStatusError) -> UweError:
         where = f"{self._config.address} answered {error.status_code}"
         if error.status_code in _AUTHENTICATION:
             return ConfigurationError(f"{where}: it does not accept the API key for {self._config.model}")
-        said = error.message.replace(self._key, "***")
+        said = error.message.replace(self._config.key(), "***")
         if error.status_code in _PASSING or error.status_code >= 500:
             return EndpointError(f"{where} as often as a request may fail: {said}")
         return ConfigurationError(f"{where}: {said}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from training.pipeline.endpoint_config import EndpointConfig
 from uwe_core.errors import ConfigurationError
 
 
@@ -76,6 +77,8 @@ class BuildConfig(_Settings):
     """All of `uwe data build`."""
 
     seed: int = 0
+    # A language model that writes texts; None reads a file of texts, or does without.
+    endpoint: EndpointConfig | None = None
     documents: DocumentsConfig = DocumentsConfig()
     extract: ExtractConfig = ExtractConfig()
     aggregate: AggregateConfig = AggregateConfig()

@@ -10,12 +10,20 @@ from typing import Any
 from training.pipeline.answers import AnswerCache, Tokens, request_key
 from training.pipeline.budget import Budget
 from training.pipeline.chat_client import ChatClient
-from training.pipeline.conversation import Answer, Ask, Question, Texts, asks_for, converse, read_answer
+from training.pipeline.conversation import Answer, Ask, Question, asks_for, converse, read_answer
 from training.pipeline.endpoint_config import EndpointConfig
 from training.pipeline.generated_texts import DescribedSkill, Generated, Progress, joined
 from training.pipeline.prompts import SYSTEM, Examples
 from uwe_core.errors import UweError
 
+# Written out rather than derived from `Texts`: it is part of every request, and a schema that a new version of pydantic
+# words differently would make all kept answers answers to other questions.
+SCHEMA = {
+    "type": "object",
+    "properties": {"texts": {"type": "array", "items": {"type": "string"}}},
+    "required": ["texts"],
+    "additionalProperties": False,
+}
 _CHARS_PER_TOKEN = 3
 _TOKENS_PER_TEXT = 40
 
@@ -125,7 +133,7 @@ async def _ask_about(skill: DescribedSkill, asks: Sequence[Ask], most_rounds: in
 
 def _request(config: EndpointConfig, question: Question) -> dict[str, Any]:
     """The body of a chat completion's request."""
-    schema = {"name": "texts", "strict": True, "schema": Texts.model_json_schema()}
+    schema = {"name": "texts", "strict": True, "schema": SCHEMA}
     temperature = {} if config.temperature is None else {"temperature": config.temperature}
     return {
         "model": config.model,

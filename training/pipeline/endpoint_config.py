@@ -6,7 +6,7 @@ import os
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from training.pipeline.budget import Limits
 from training.pipeline.conversation import Wanted
@@ -33,7 +33,7 @@ class EndpointConfig(BaseModel):
         wanted: how many texts each skill should have.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     base_url: str
     model: str
@@ -48,6 +48,14 @@ class EndpointConfig(BaseModel):
     price_per_million_input_tokens: float | None = Field(default=None, ge=0)
     price_per_million_output_tokens: float | None = Field(default=None, ge=0)
     wanted: Wanted = Wanted()
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("is no http or https URL")
+        return value
 
     @model_validator(mode="after")
     def _prices_are_known(self) -> Self:

@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training.pipeline import generated_texts
-from training.pipeline.generated_texts import DescribedSkill, Generated, Progress, TextSource
+from training.pipeline.generated_texts import DescribedSkill, Generated, GeneratedText, Progress, TextSource, Unfinished
 from training.pipeline.stage import StageManifest, code_of, run_stage, stage_fingerprint
 
 TEXTS_FILE = "texts.parquet"
@@ -55,11 +55,13 @@ def generate(
 
 def _write(skills: Sequence[DescribedSkill], source: TextSource, progress: Progress, folder: Path) -> Counter[str]:
     generated = source.texts_of(skills, progress)
-    texts, unfinished = generated.texts, generated.unfinished
-    pq.write_table(pa.Table.from_pylist([asdict(text) for text in texts], schema=TEXTS_SCHEMA), folder / TEXTS_FILE)
-    rows = [asdict(row) for row in unfinished]
-    pq.write_table(pa.Table.from_pylist(rows, schema=UNFINISHED_SCHEMA), folder / UNFINISHED_FILE)
+    pq.write_table(_table(generated.texts, TEXTS_SCHEMA), folder / TEXTS_FILE)
+    pq.write_table(_table(generated.unfinished, UNFINISHED_SCHEMA), folder / UNFINISHED_FILE)
     return _counts(skills, generated)
+
+
+def _table(records: Sequence[GeneratedText] | Sequence[Unfinished], schema: pa.Schema) -> pa.Table:
+    return pa.table({name: [getattr(record, name) for record in records] for name in schema.names}, schema=schema)
 
 
 def _counts(skills: Sequence[DescribedSkill], generated: Generated) -> Counter[str]:

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.pipeline.chance import fixed_choice
+from training.pipeline.prompts import Example, Examples
 from training.sources.esco import read_release
 from training.sources.vacancies import VacancyColumns
 from training.taxonomy import skill_space
-from training.workbench.dataset import RankingDataset
 from uwe_core.errors import InputError
 from uwe_core.target_space import TargetSpace
 
 SKILLS_RELEASE = "esco-1.2.0-en"
 ONET = "onet-29.2"
 SKILLSKAPE = "skillskape"
+_ALTERNATIVES = "alternative_labels"
 TEXTS = "synthetic-esco/texts.tsv"
 
 
@@ -77,6 +79,21 @@ def local_skill_space(root: Path) -> TargetSpace:
     return skill_space(read_release(root / SKILLS_RELEASE), "esco-skills")
 
 
-def selecting_extract(datasets: Sequence[RankingDataset]) -> list[RankingDataset]:
-    """The data sets on which the threshold of extraction is chosen."""
-    return [dataset for dataset in datasets if dataset.task == "skillextract" and dataset.half == "selecting"]
+def skillnorm_examples(space: TargetSpace, seed: int) -> Examples:
+    """Three skills with another way to say them, always the same: of SkillNorm's validation part, the first ones.
+
+    Raises:
+        InputError: fewer than three skills have an alternative label.
+    """
+    every = range(len(space))
+    known = [place for place, facts in zip(every, space.metadata_of(every), strict=True) if facts.get(_ALTERNATIVES)]
+    if len(known) < 3:
+        raise InputError(
+            f"the space '{space.info.name}' has no three skills with alternative labels to show as examples"
+        )
+    chosen = [known[place] for place in fixed_choice([space.ids[place] for place in known], 3, seed)]
+    first, second, third = (
+        Example(space.texts[place], facts[_ALTERNATIVES][0])
+        for place, facts in zip(chosen, space.metadata_of(chosen), strict=True)
+    )
+    return first, second, third

@@ -33,8 +33,8 @@ Of other skills, one rewording each:
 
 _NAMING = """\
 Write {count} sentences that could stand in job advertisements and that ask for this skill by its name, be it \
-inflected. Each comes from the advertisement of another employer: vary tone, length, sector and person, and let some say other \
-things as well."""
+inflected. Each comes from the advertisement of another employer: vary tone, length, sector and person, and let some \
+say other things as well."""
 
 _IMPLYING = """\
 Write {count} sentences that could stand in job advertisements and that only someone with this skill could live up to, \
@@ -76,7 +76,8 @@ def implying_sentences_prompt(skill: DescribedSkill, count: int, given: Sequence
 
 
 def _prompt(skill: DescribedSkill, task: str, given: Sequence[str]) -> str:
-    parts = [f"Skill: {skill.label}\nMeaning: {skill.description}", task]
+    meaning = f"\nMeaning: {skill.description}" if skill.description else ""
+    parts = [f"Skill: {skill.label}{meaning}", task]
     if given:
         parts.append("These are there already; write others:\n" + "\n".join(f"- {text}" for text in given))
     return "\n\n".join(parts)

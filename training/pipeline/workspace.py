@@ -59,9 +59,7 @@ class Workspace:
         """Where token indexes of the skills are kept."""
         return self.root / _INDEXES
 
-    def stage(
-        self, name: str, code: Sequence[ModuleType], inputs: Any, reads: Sequence[str], work: Work
-    ) -> Path:
+    def stage(self, name: str, code: Sequence[ModuleType], inputs: Any, reads: Sequence[str], work: Work) -> Path:
         """Run a stage, or find it finished.
 
         Args:

@@ -70,9 +70,19 @@ class SourceFolder:
         return read_table(self.read(name), self.path / name, columns)
 
 
-def read_table(content: bytes, path: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[Row]:
-    """The rows of a UTF-8 table with a header; `path` is for messages. See `SourceFolder.table`."""
-    reader = csv.reader(io.StringIO(_decode(content, path), newline=""), delimiter=delimiter, strict=True)
+def read_table(
+    content: bytes, path: Path, columns: Sequence[str], delimiter: str = ",", *, quoted: bool = True
+) -> Iterator[Row]:
+    """The rows of a UTF-8 table with a header; `path` is for messages. See `SourceFolder.table`.
+
+    Where `quoted` is false, a quotation mark is a character like any other.
+    """
+    reader = csv.reader(
+        io.StringIO(_decode(content, path), newline=""),
+        delimiter=delimiter,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
     try:
         header = next(reader, [])
         missing = [column for column in columns if column not in header]

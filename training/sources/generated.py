@@ -1,4 +1,4 @@
-"""Texts for skills that were generated before, from a tab-separated file: a row per skill, values joined by `|`."""
+"""Texts for skills that were generated before: tab-separated without quoting, a row per skill, values joined by `|`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_generated_rows(path: Path) -> dict[str, Row]:
     columns = ("conceptUri", "preferredLabel", *_COLUMNS.values())
     rows: dict[str, Row] = {}
     problems: list[tuple[int, str]] = []
-    for row in read_table(path.read_bytes(), path, columns, delimiter="\t"):
+    for row in read_table(path.read_bytes(), path, columns, delimiter="\t", quoted=False):
         uri = row["conceptUri"].strip()
         if not uri:
             problems.append((row.line, "conceptUri is empty"))
