@@ -16,4 +16,6 @@ def fixed_choice(keys: Sequence[str], limit: int | None, seed: int) -> list[int]
     """The positions of so many keys, ascending; all of them where there is no limit."""
     if limit is None or limit >= len(keys):
         return list(range(len(keys)))
-    return sorted(sorted(range(len(keys)), key=lambda place: (fraction_of(seed, keys[place]), place))[:limit])
+    return sorted(
+        sorted(range(len(keys)), key=lambda place: (fraction_of(seed, f"chosen {keys[place]}"), place))[:limit]
+    )

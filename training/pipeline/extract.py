@@ -14,6 +14,7 @@ import torch
 
 from training.pipeline.documents import SENTENCES_FILE
 from training.pipeline.parts import OperatorFactory
+from training.pipeline.tables import group_sizes
 from training.workbench.baselines.specification import load_model
 from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
@@ -111,9 +112,9 @@ class ExtractPart:
         return partial(_PartOperator, self)
 
     @property
-    def parts(self) -> int:
-        """How many there are."""
-        return int(pq.read_metadata(self.documents / SENTENCES_FILE).num_row_groups)
+    def sizes(self) -> list[int]:
+        """The rows of each part."""
+        return group_sizes(self.documents / SENTENCES_FILE)
 
     def prepare(self) -> None:
         """Build the token index of the skills once, so that workers find it."""

@@ -44,9 +44,10 @@ class MatchPart:
         return partial(_PartOperator, self)
 
     @property
-    def parts(self) -> int:
-        """How many there are."""
-        return -(-len(np.load(self.texts, mmap_mode="r")) // self.texts_per_part)
+    def sizes(self) -> list[int]:
+        """The rows of each part."""
+        texts = len(np.load(self.texts, mmap_mode="r"))
+        return [min(self.texts_per_part, texts - first) for first in range(0, texts, self.texts_per_part)]
 
 
 class _PartOperator:

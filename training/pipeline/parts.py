@@ -21,27 +21,26 @@ from uwe_core.errors import ConfigurationError
 # An operator computes the table of a part; a factory makes one, with what it has to load, in each worker.
 Operator: TypeAlias = Callable[[int], pa.Table]
 OperatorFactory: TypeAlias = Callable[[], Operator]
-# Called with the number of parts done and their total.
+# Called with the number of rows done and their total.
 Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Runner(Protocol):
     """Where operators run."""
 
-    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
-        """Compute the named parts into `folder`."""
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
+        """Compute the named parts into `folder`, telling `done` of each."""
 
 
 class LocalRunner:
     """In this process, one part after the other."""
 
-    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
         """See `Runner`."""
         operator = factory()
-        for done, part in enumerate(parts, start=1):
+        for part in parts:
             write_part(folder, part, operator(part))
-            if progress is not None:
-                progress(done, len(parts))
+            done(part)
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,14 @@ class RayRunner:
     workers: int = 2
     gpus_per_worker: float = 0
 
-    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, progress: Progress | None) -> None:
+    def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
         """See `Runner`.
 
         Raises:
             ConfigurationError: Ray is not installed.
         """
         ray = _ray(self.address)
-        done = (
+        rows = (
             ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
             .map_batches(
                 RayWorker,
@@ -76,9 +75,8 @@ class RayRunner:
             )
             .iter_rows()
         )
-        for number, _ in enumerate(done, start=1):
-            if progress is not None:
-                progress(number, len(parts))
+        for row in rows:
+            done(row["part"])
 
 
 class RayWorker:
@@ -97,22 +95,29 @@ class RayWorker:
 
 
 def run_parts(
-    folder: Path, count: int, factory: OperatorFactory, runner: Runner, progress: Progress | None = None
+    folder: Path, sizes: Sequence[int], factory: OperatorFactory, runner: Runner, progress: Progress
 ) -> list[Path]:
     """The files of all parts in order; those that are there already are not computed again.
 
     Args:
         folder: of the parts, named by what decides them.
-        count: how many parts there are.
+        sizes: the rows of each part.
         factory: makes the operator; with Ray it must be picklable.
         runner: where it runs.
-        progress: counts the parts that were still to do.
+        progress: counts the rows of the parts that were still to do.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [_path(folder, part) for part in range(count)]
+    paths = [_path(folder, part) for part in range(len(sizes))]
     missing = [part for part, path in enumerate(paths) if not path.is_file()]
+    total, finished = sum(sizes[part] for part in missing), 0
+
+    def done(part: int) -> None:
+        nonlocal finished
+        finished += sizes[part]
+        progress(finished, total)
+
     if missing:
-        runner.run(factory, missing, folder, progress)
+        runner.run(factory, missing, folder, done)
     return paths
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from training.pipeline.parts import OperatorFactory
+from training.pipeline.tables import group_sizes
 from training.workbench.baselines.specification import load_model
 from uwe_core.interaction import inverse_norms
 
@@ -39,9 +40,9 @@ class EncodePart:
         return partial(_PartOperator, self)
 
     @property
-    def parts(self) -> int:
-        """How many there are."""
-        return int(pq.read_metadata(self.texts).num_row_groups)
+    def sizes(self) -> list[int]:
+        """The rows of each part."""
+        return group_sizes(self.texts)
 
 
 class _PartOperator:

@@ -24,8 +24,8 @@ class PartSpecification(Protocol):
     """Work that falls into parts."""
 
     @property
-    def parts(self) -> int:
-        """How many there are."""
+    def sizes(self) -> list[int]:
+        """The rows of each part."""
 
     def factory(self) -> OperatorFactory:
         """Makes the operator that computes one."""
@@ -75,7 +75,7 @@ class Workspace:
 
         def run(specification: PartSpecification) -> list[Path]:
             with progress_bar(name) as bar:
-                return run_parts(parts, specification.parts, specification.factory(), self.runner, bar.update)
+                return run_parts(parts, specification.sizes, specification.factory(), self.runner, bar.update)
 
         folder = self.root / name
         manifest, reused = run_stage(folder, name, fingerprint, lambda aside: work(aside, run))
