@@ -158,6 +158,11 @@ def test_a_skill_with_too_few_texts_keeps_them_and_is_unfinished(server: ChatSer
     run(server, tmp_path, skills=SKILLS[:1], wanted=Wanted(titles=1, alternatives=1, sentences=4), most_rounds=3)
     assert rows(tmp_path, UNFINISHED_FILE) == [("u:0", "sentence", "too few texts", 3)]
     assert [position for _, kind, position, _ in rows(tmp_path) if kind == "sentence"] == [0, 1, 2]
+    asked = len(server.asked)
+    server.answer = obedient
+    run(server, tmp_path, skills=SKILLS[:1], wanted=Wanted(titles=1, alternatives=1, sentences=4), most_rounds=4)
+    assert rows(tmp_path, UNFINISHED_FILE) == []
+    assert (server.asked[asked].kind, server.asked[asked].given) == ("naming", ["Ward Nurse"])
 
 
 def test_sentences_that_imply_the_skill_do_not_name_it(server: ChatServer, tmp_path: Path) -> None:
@@ -344,7 +349,10 @@ def test_the_key_comes_from_the_environment_where_none_is_set(monkeypatch: pytes
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="no API key for http://x/v1: set OPENAI_API_KEY"):
         config.key()
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}é")
+    with pytest.raises(ConfigurationError, match="characters that no key has"):
+        config.key()
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     assert config.key() == KEY
     assert KEY not in repr(EndpointConfig(base_url="http://x", model="m", api_key=SecretStr(KEY)))
 
