@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +87,7 @@ class ChatServer:
         self.asked: list[Asked] = []
         self.answered: Counter[str] = Counter()
         self.probes = 0
+        self.probe_s = 0.0
         self.under_way = 0
         self.most_under_way = 0
         self.keys: set[str] = set()
@@ -136,7 +138,9 @@ def chat_server() -> Iterator[ChatServer]:
 
         def do_GET(self) -> None:
             state.probes += 1
-            self._send(failure(404, "no list of models"))
+            time.sleep(state.probe_s)
+            with suppress(ConnectionError):
+                self._send(failure(404, "no list of models"))
 
         def do_POST(self) -> None:
             assert self.path == "/v1/chat/completions"

@@ -344,6 +344,13 @@ def test_a_server_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_server_that_never_answers_is_tried_once_for_all(server: ChatServer, tmp_path: Path) -> None:
+    server.probe_s = 0.5
+    with pytest.raises(ConfigurationError, match=f"^{server.base_url} cannot be reached: Request timed out"):
+        run(server, tmp_path, timeout_s=0.2)
+    assert (server.probes, server.asked) == (1, [])
+
+
 def test_the_key_comes_from_the_environment_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     config = EndpointConfig(base_url="http://x/v1", model="m")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
