@@ -308,8 +308,13 @@ def test_a_server_error_is_passing_until_it_happens_too_often(server: ChatServer
 
 
 def test_a_silent_server_is_an_error_after_its_time(server: ChatServer, tmp_path: Path) -> None:
-    released = []
-    server.answer = lambda asked: server.wait_until(lambda: bool(released)) or obedient(asked)  # type: ignore[func-returns-value]
+    released: list[bool] = []
+
+    def silent(asked: Asked) -> Reply:
+        server.wait_until(lambda: bool(released))
+        return obedient(asked)
+
+    server.answer = silent
     with pytest.raises(EndpointError, match=rf"^{server.base_url}: Request timed out"):
         run(server, tmp_path, timeout_s=0.2, most_http_retries=0)
     released.append(True)
