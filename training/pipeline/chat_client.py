@@ -24,7 +24,7 @@ class ChatClient:
 
     def __init__(self, config: EndpointConfig) -> None:
         self._config = config
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Task[openai.AsyncOpenAI] | None = None
         self._connection: openai.AsyncOpenAI | None = None
 
     async def __aenter__(self) -> ChatClient:
@@ -54,21 +54,24 @@ class ChatClient:
         return body
 
     async def _connected(self) -> openai.AsyncOpenAI:
-        """The connection; the first time, whether anybody answers at all, since a wrong address needs no retries."""
+        """The connection; whoever comes first makes it, and all others share what comes of it, be it an error."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+        return await self._connecting
+
+    async def _connect(self) -> openai.AsyncOpenAI:
+        """Find out, before anything is paid for, whether anybody answers at all: a wrong address needs no retries."""
         config = self._config
-        async with self._connecting:
-            if self._connection is None:
-                timeout = openai.Timeout(config.timeout_s, connect=min(_CONNECT_S, config.timeout_s))
-                client = openai.AsyncOpenAI(api_key=config.key(), base_url=config.base_url, timeout=timeout)
-                try:
-                    await client.with_options(max_retries=0).models.with_raw_response.list()
-                except openai.APIConnectionError as error:
-                    await client.close()
-                    raise ConfigurationError(f"{config.address} cannot be reached: {error.message}") from None
-                except openai.APIStatusError:
-                    pass  # not every server lists its models, nor lets every key see them
-                self._connection = client.with_options(max_retries=config.most_http_retries)
-            return self._connection
+        timeout = openai.Timeout(config.timeout_s, connect=min(_CONNECT_S, config.timeout_s))
+        client = openai.AsyncOpenAI(api_key=config.key(), base_url=config.base_url, timeout=timeout)
+        self._connection = client.with_options(max_retries=config.most_http_retries)
+        try:
+            await client.with_options(max_retries=0).models.with_raw_response.list()
+        except openai.APIConnectionError as error:
+            raise ConfigurationError(f"{config.address} cannot be reached: {error.message}") from None
+        except openai.APIStatusError:
+            pass  # not every server lists its models, nor lets every key see them
+        return self._connection
 
     def _explained(self, error: openai.APIStatusError) -> UweError:
         where = f"{self._config.address} answered {error.status_code}"

@@ -25,7 +25,8 @@ class EndpointConfig(BaseModel):
         timeout_s: the longest that a server may stay silent.
         most_http_retries: how often a request is repeated after 408, 409, 429, 5xx, a timeout or a lost connection,
             with growing pauses or those that `Retry-After` names.
-        most_rounds: how often texts of one kind are asked for before a skill is left unfinished.
+        most_rounds: how often texts of one kind are asked for before a skill is left unfinished; a later run with a
+            larger number asks on where this one gave up.
         budget_tokens: most tokens, of all answers in the file of answers.
         budget_money: most money for them, in the currency of the prices.
         price_per_million_input_tokens: needed with `budget_money`.
@@ -84,9 +85,12 @@ class EndpointConfig(BaseModel):
         """The API key.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is none, or it cannot be one.
         """
         key = self.api_key.get_secret_value() if self.api_key else os.environ.get("OPENAI_API_KEY", "")
+        key = key.strip()  # files and shells like to add a line's end
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(f"the API key for {self.address} holds characters that no key has")
         if not key:
             raise ConfigurationError(
                 f"no API key for {self.address}: set OPENAI_API_KEY, to any text where the server asks for none"

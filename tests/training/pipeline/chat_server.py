@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -85,6 +87,7 @@ class ChatServer:
         self.asked: list[Asked] = []
         self.answered: Counter[str] = Counter()
         self.probes = 0
+        self.probe_s = 0.0
         self.under_way = 0
         self.most_under_way = 0
         self.keys: set[str] = set()
@@ -116,6 +119,15 @@ class ChatServer:
             self.answered[json.dumps(body, sort_keys=True)] += 1
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # clients are killed on purpose
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def chat_server() -> Iterator[ChatServer]:
     """A server that runs while the block does."""
@@ -126,14 +138,15 @@ def chat_server() -> Iterator[ChatServer]:
 
         def do_GET(self) -> None:
             state.probes += 1
-            self._send(failure(404, "no list of models"))
+            time.sleep(state.probe_s)
+            with suppress(ConnectionError):
+                self._send(failure(404, "no list of models"))
 
         def do_POST(self) -> None:
             assert self.path == "/v1/chat/completions"
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            reply = state.reply_to(body, self.headers["Authorization"])
             with suppress(ConnectionError):  # the client may be dead by now
-                self._send(reply)
+                self._send(state.reply_to(body, self.headers["Authorization"]))
                 state.note_answered(body)
 
         def _send(self, reply: Reply) -> None:
@@ -146,9 +159,7 @@ def chat_server() -> Iterator[ChatServer]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     state.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"

@@ -158,6 +158,11 @@ def test_a_skill_with_too_few_texts_keeps_them_and_is_unfinished(server: ChatSer
     run(server, tmp_path, skills=SKILLS[:1], wanted=Wanted(titles=1, alternatives=1, sentences=4), most_rounds=3)
     assert rows(tmp_path, UNFINISHED_FILE) == [("u:0", "sentence", "too few texts", 3)]
     assert [position for _, kind, position, _ in rows(tmp_path) if kind == "sentence"] == [0, 1, 2]
+    asked = len(server.asked)
+    server.answer = obedient
+    run(server, tmp_path, skills=SKILLS[:1], wanted=Wanted(titles=1, alternatives=1, sentences=4), most_rounds=4)
+    assert rows(tmp_path, UNFINISHED_FILE) == []
+    assert (server.asked[asked].kind, server.asked[asked].given) == ("naming", ["Ward Nurse"])
 
 
 def test_sentences_that_imply_the_skill_do_not_name_it(server: ChatServer, tmp_path: Path) -> None:
@@ -303,8 +308,13 @@ def test_a_server_error_is_passing_until_it_happens_too_often(server: ChatServer
 
 
 def test_a_silent_server_is_an_error_after_its_time(server: ChatServer, tmp_path: Path) -> None:
-    released = []
-    server.answer = lambda asked: server.wait_until(lambda: bool(released)) or obedient(asked)  # type: ignore[func-returns-value]
+    released: list[bool] = []
+
+    def silent(asked: Asked) -> Reply:
+        server.wait_until(lambda: bool(released))
+        return obedient(asked)
+
+    server.answer = silent
     with pytest.raises(EndpointError, match=rf"^{server.base_url}: Request timed out"):
         run(server, tmp_path, timeout_s=0.2, most_http_retries=0)
     released.append(True)
@@ -339,12 +349,22 @@ def test_a_server_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_server_that_never_answers_is_tried_once_for_all(server: ChatServer, tmp_path: Path) -> None:
+    server.probe_s = 0.5
+    with pytest.raises(ConfigurationError, match=f"^{server.base_url} cannot be reached: Request timed out"):
+        run(server, tmp_path, timeout_s=0.2)
+    assert (server.probes, server.asked) == (1, [])
+
+
 def test_the_key_comes_from_the_environment_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     config = EndpointConfig(base_url="http://x/v1", model="m")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="no API key for http://x/v1: set OPENAI_API_KEY"):
         config.key()
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}é")
+    with pytest.raises(ConfigurationError, match="characters that no key has"):
+        config.key()
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     assert config.key() == KEY
     assert KEY not in repr(EndpointConfig(base_url="http://x", model="m", api_key=SecretStr(KEY)))
 

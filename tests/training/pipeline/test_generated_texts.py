@@ -16,6 +16,7 @@ from training.pipeline.generated_texts import (
     IMPLYING_RULE,
     TITLE_RULE,
     DescribedSkill,
+    Rule,
     clean,
     names_skill,
     valid_title,
@@ -84,7 +85,7 @@ def test_after_titles_that_were_given_none_may_name_the_skill() -> None:
     before=st.lists(st.sampled_from(["a b", "B b"])),
     rule=st.sampled_from([TITLE_RULE, FREE_RULE, IMPLYING_RULE]),
 )
-def test_kept_texts_obey_the_rule_and_nothing_is_lost(raw: list[str], before: list[str], rule) -> None:  # type: ignore[no-untyped-def]
+def test_kept_texts_obey_the_rule_and_nothing_is_lost(raw: list[str], before: list[str], rule: Rule) -> None:
     cleaned = clean(raw, "a", rule, before)
     assert len(raw) == len(cleaned.kept) + cleaned.dropped.total()
     assert not any(unreadable_reason(text) or text != text.strip() for text in cleaned.kept)
