@@ -19,7 +19,7 @@ class DocumentsConfig(_Settings):
     """What is read of each source."""
 
     language: str = "en"
-    technologies: bool = True
+    technologies: bool = False
     sentences_per_part: int = Field(default=1024, gt=0)
     # A cut for trials and tests: only so many occupations of O*NET and skills of the taxonomy, by a fixed hash.
     limit_occupations: int | None = Field(default=None, gt=0)
