@@ -5,6 +5,7 @@ The same operator runs here in one process or as the workers of a Ray cluster; a
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -158,5 +159,6 @@ def _ray(address: str | None) -> Any:
     except ImportError as error:
         raise ConfigurationError("Ray is not installed: pip install 'unified-work-embeddings[ray]'") from error
     if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # the bar of the stage says the same in one line
     return ray
