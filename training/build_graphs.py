@@ -9,8 +9,8 @@ from training.evaluate import data_candidates, read_datasets
 from training.pipeline.build import GraphBuild
 from training.pipeline.chance import fixed_choice
 from training.pipeline.config import BuildConfig
-from training.pipeline.endpoint import Endpoint
-from training.pipeline.generated_texts import TextSource
+from training.pipeline.generation.endpoint import Endpoint
+from training.pipeline.generation.generated_texts import TextSource
 from training.pipeline.inputs import RawSources, local_skill_space, skillnorm_examples, skills_of
 from training.pipeline.leaks import LeakCheck, local_leak_check, sample_leak_check
 from training.pipeline.workspace import Workspace

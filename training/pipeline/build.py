@@ -13,20 +13,22 @@ from training.pipeline import (
     ad_lines,
     aggregate,
     assemble,
+    degrees,
     documents,
     enrich,
     extract,
     graph_sources,
     leaks,
     matching,
+    report,
     sharpen,
     threshold,
     title_noise,
     vectors,
 )
 from training.pipeline.config import BuildConfig
-from training.pipeline.generate import TEXTS_FILE, generate
-from training.pipeline.generated_texts import DescribedSkill, TextSource
+from training.pipeline.generation.generate import TEXTS_FILE, generate
+from training.pipeline.generation.generated_texts import DescribedSkill, TextSource
 from training.pipeline.graph_sources import SourceTables
 from training.pipeline.ingest import ingest, ingest_onet
 from training.pipeline.inputs import RawSources, Skill
@@ -89,7 +91,9 @@ class GraphBuild:
             self._vectors()
             self._enriched()
             self._sharpened()
-            return self._graphs()
+            self._graphs()
+            self._report()
+            return self._folder(GRAPHS)
 
     def _folder(self, stage: str) -> Path:
         return self.workspace.root / stage
@@ -255,11 +259,20 @@ class GraphBuild:
             raise ConfigurationError("sharpen.activity_graph needs O*NET")
         return sharpen.activity_edges(read_task_activities(self.raw.onet))
 
-    def _graphs(self) -> Path:
+    def _report(self) -> None:
+        manifests = dict(self.workspace.manifests)
+
+        def work(aside: Path, _: RunParts) -> dict[str, int]:
+            report.write_report(self.workspace.root, manifests, aside)
+            return {"stages": len(manifests)}
+
+        self.workspace.stage("report", [report, degrees], [], list(manifests), work)
+
+    def _graphs(self) -> None:
         described = [astuple(skill) for skill in self.skills]
         folder = self.raw.skillskape
         skillskape = [] if folder is None else [sha256_of(folder / name) for name in skillskape_source.FILES]
-        return self.workspace.stage(
+        self.workspace.stage(
             GRAPHS, [assemble, graph_sources, skillskape_source, leaks],
             [described, skillskape, self.check.fingerprint], ["jobs", "generated", "enriched", "sharpened"],
             lambda aside, _: assemble.write_graphs(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.pipeline.endpoint_config import EndpointConfig
+from training.pipeline.generation.endpoint_config import EndpointConfig
 from uwe_core.errors import ConfigurationError
 
 

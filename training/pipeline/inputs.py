@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.pipeline.chance import fixed_choice
-from training.pipeline.prompts import Example, Examples
+from training.pipeline.generation.prompts import Example, Examples
 from training.sources.esco import read_release
 from training.sources.vacancies import VacancyColumns
 from training.taxonomy import skill_space

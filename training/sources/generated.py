@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.pipeline.generated_texts import (
+from training.pipeline.generation.generated_texts import (
     RULES,
     DescribedSkill,
     Generated,

@@ -15,6 +15,7 @@ import pytest
 
 from tests.training.pipeline.building import CONFIG, build_in, contents, write_sources
 from training.pipeline.config import BuildConfig, read_config
+from training.pipeline.degrees import coverage, degrees
 from training.pipeline.inputs import RawSources
 from training.pipeline.leaks import sample_leak_check
 from training.pipeline.parts import RayRunner
@@ -25,7 +26,7 @@ from uwe_core.graph import read_graphs
 from uwe_core.text import same_text_key
 
 STAGES = ["vacancies", "onet", "documents", "threshold", "predictions", "jobs", "generated", "vectors", "enriched",
-          "sharpened", "graphs"]  # fmt: skip
+          "sharpened", "graphs", "report"]  # fmt: skip
 # How often the killing test kills; a long run may want more.
 KILLS = int(os.environ.get("UWE_TEST_KILLS", "5"))
 
@@ -56,6 +57,21 @@ def test_every_graph_has_edges_of_every_source(built: Path) -> None:
     assert len(matched) > 0
 
 
+def test_the_report_tells_counts_and_the_long_tail(built: Path) -> None:
+    report = (built / "report/report.md").read_text()
+    for stage in STAGES[:-1]:
+        assert f"## Stage {stage}\n" in report
+    assert "leaks dropped" not in report or "| leaks dropped" in report
+    assert "| job, real titles alone |" in report
+    for picture in ("degrees.png", "matching.png"):
+        assert (built / "report" / picture).stat().st_size > 5_000
+    graph = read_graphs(built / "graphs")["job"]
+    everything, real = degrees(graph), degrees(graph, ["vacancy", "onet"])
+    assert everything.sum() == len(graph.edges)
+    assert (real <= everything).all()
+    assert coverage(real) < coverage(everything) <= 1
+
+
 def test_validation_titles_are_in_no_graph(built: Path) -> None:
     validation = pl.read_parquet(built / "graphs/validation/titles.parquet")
     kept_out = {same_text_key(title) for title in validation["title"]}
@@ -70,8 +86,8 @@ def test_a_finished_build_is_reused_and_a_change_redoes_what_depends_on_it(
 ) -> None:
     assert build_in(built, raw) == []
     changed = CONFIG.model_copy(update={"sharpen": CONFIG.sharpen.model_copy(update={"composed_lines": 10})})
-    assert build_in(built, raw, config=changed) == ["sharpened", "graphs"]
-    assert build_in(built, raw) == ["sharpened", "graphs"]
+    assert build_in(built, raw, config=changed) == ["sharpened", "graphs", "report"]
+    assert build_in(built, raw) == ["sharpened", "graphs", "report"]
     assert not list((built / ".parts").iterdir())
 
 
@@ -109,7 +125,7 @@ def test_builds_killed_at_random_moments_end_in_the_same_bytes(built: Path, raw:
     assert codes[-1] == 0
     assert contents(tmp_path / "graphs") == contents(built / "graphs")
     assert not list(tmp_path.glob(".*.part"))
-    for stage in STAGES:
+    for stage in STAGES[:-1]:  # pictures need not be the same bytes
         assert read_manifest(tmp_path / stage) == read_manifest(built / stage)
 
 

@@ -30,13 +30,13 @@ from tests.training.pipeline.chat_server import (
     obedient,
     texts,
 )
-from training.pipeline.answers import AnswerCache, Tokens, request_key
-from training.pipeline.conversation import Texts, Wanted
-from training.pipeline.endpoint import SCHEMA, Endpoint
-from training.pipeline.endpoint_config import EndpointConfig
-from training.pipeline.generate import TEXTS_FILE, UNFINISHED_FILE, generate
-from training.pipeline.generated_texts import DescribedSkill
-from training.pipeline.prompts import Example, Examples
+from training.pipeline.generation.answers import AnswerCache, Tokens, request_key
+from training.pipeline.generation.conversation import Texts, Wanted
+from training.pipeline.generation.endpoint import SCHEMA, Endpoint
+from training.pipeline.generation.endpoint_config import EndpointConfig
+from training.pipeline.generation.generate import TEXTS_FILE, UNFINISHED_FILE, generate
+from training.pipeline.generation.generated_texts import DescribedSkill
+from training.pipeline.generation.prompts import Example, Examples
 from training.pipeline.stage import StageManifest
 from uwe_core.errors import (
     ArtefactError,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.pipeline.generate import TEXTS_FILE, UNFINISHED_FILE, generate
-from training.pipeline.generated_texts import (
+from training.pipeline.generation.generate import TEXTS_FILE, UNFINISHED_FILE, generate
+from training.pipeline.generation.generated_texts import (
     FREE_RULE,
     IMPLYING_RULE,
     TITLE_RULE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.pipeline.answers import Tokens
+from training.pipeline.generation.answers import Tokens
 from uwe_core.errors import BudgetError
 
 _MILLION = 1_000_000

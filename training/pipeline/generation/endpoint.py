@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.pipeline.answers import AnswerCache, Tokens, request_key
-from training.pipeline.budget import Budget
-from training.pipeline.chat_client import ChatClient
-from training.pipeline.conversation import Answer, Ask, Question, asks_for, converse, read_answer
-from training.pipeline.endpoint_config import EndpointConfig
-from training.pipeline.generated_texts import DescribedSkill, Generated, Progress, joined
-from training.pipeline.prompts import SYSTEM, Examples
+from training.pipeline.generation.answers import AnswerCache, Tokens, request_key
+from training.pipeline.generation.budget import Budget
+from training.pipeline.generation.chat_client import ChatClient
+from training.pipeline.generation.conversation import Answer, Ask, Question, asks_for, converse, read_answer
+from training.pipeline.generation.endpoint_config import EndpointConfig
+from training.pipeline.generation.generated_texts import DescribedSkill, Generated, Progress, joined
+from training.pipeline.generation.prompts import SYSTEM, Examples
 from uwe_core.errors import UweError
 
 # Written out rather than derived from `Texts`: it is part of every request, and a schema that a new version of pydantic

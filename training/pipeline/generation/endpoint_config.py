@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from training.pipeline.budget import Limits
-from training.pipeline.conversation import Wanted
+from training.pipeline.generation.budget import Limits
+from training.pipeline.generation.conversation import Wanted
 from uwe_core.errors import ConfigurationError
 
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.pipeline.answers import Tokens
-from training.pipeline.generated_texts import (
+from training.pipeline.generation.answers import Tokens
+from training.pipeline.generation.generated_texts import (
     FREE_RULE,
     IMPLYING_RULE,
     TITLE_RULE,
@@ -27,7 +27,7 @@ from training.pipeline.generated_texts import (
     dropped_counts,
     numbered,
 )
-from training.pipeline.prompts import (
+from training.pipeline.generation.prompts import (
     Examples,
     alternatives_prompt,
     implying_sentences_prompt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.pipeline.generated_texts import DescribedSkill
+from training.pipeline.generation.generated_texts import DescribedSkill
 
 SYSTEM = (
     "You know the labour market and write about work as employers and applicants do, in the language of the skill you "

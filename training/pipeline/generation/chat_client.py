@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from training.pipeline.endpoint_config import EndpointConfig
+from training.pipeline.generation.endpoint_config import EndpointConfig
 from uwe_core.errors import ConfigurationError, EndpointError, UweError
 
 _CONNECT_S = 10.0

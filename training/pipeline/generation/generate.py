@@ -12,8 +12,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.pipeline import generated_texts
-from training.pipeline.generated_texts import DescribedSkill, Generated, GeneratedText, Progress, TextSource, Unfinished
+from training.pipeline.generation import generated_texts
+from training.pipeline.generation.generated_texts import (
+    DescribedSkill,
+    Generated,
+    GeneratedText,
+    Progress,
+    TextSource,
+    Unfinished,
+)
 from training.pipeline.stage import StageManifest, code_of, run_stage, stage_fingerprint
 
 TEXTS_FILE = "texts.parquet"
