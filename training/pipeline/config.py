@@ -53,7 +53,7 @@ class EnrichConfig(_Settings):
     """Generated titles to real ones, by the pooled cosine of an encoder."""
 
     model: str = "embedded"
-    threshold: float = Field(default=0.7, ge=-1, le=1)
+    threshold: float = Field(default=0.8, ge=-1, le=1)
     texts_per_part: int = Field(default=4096, gt=0)
 
 

@@ -15,7 +15,7 @@ from training.pipeline.degrees import QUANTILES, coverage, degrees
 from training.pipeline.enrich import CURVE_FILE
 from training.pipeline.stage import StageManifest
 from training.pipeline.threshold import ThresholdChoice
-from uwe_core.graph import BipartiteGraph, read_graphs
+from uwe_core.graph import SKILLS_FILE
 
 REPORT_FILE = "report.md"
 REAL_SOURCES = ("vacancy", "onet")
@@ -29,11 +29,13 @@ def write_report(root: Path, manifests: Mapping[str, StageManifest], folder: Pat
         manifests: of its stages, in order.
         folder: to write into.
     """
-    graphs = read_graphs(root / "graphs")
+    tables = {path.stem: pl.read_parquet(path) for path in sorted((root / "graphs").glob("*.parquet"))}
+    skills = len(tables.pop(Path(SKILLS_FILE).stem))
+    graphs = {name: edges for name, edges in tables.items() if "skill_id" in edges.columns}
     choice = ThresholdChoice.read(root / "threshold")
     sections = ["# Graphs", *(_stage_table(manifest) for manifest in manifests.values())]
-    sections += ["## Degrees", _degree_table(graphs), "![Titles per skill](degrees.png)"]
-    _save_degrees(graphs["job"], folder / "degrees.png")
+    sections += ["## Degrees", _degree_table(graphs, skills), "![Titles per skill](degrees.png)"]
+    _save_degrees(graphs["job"], skills, folder / "degrees.png")
     if choice.curve:
         sections += ["## Threshold of extraction", _choice_line(choice), "![Precision and recall](threshold.png)"]
         _save_threshold(choice, folder / "threshold.png")
@@ -47,18 +49,16 @@ def _stage_table(manifest: StageManifest) -> str:
     return "\n".join([f"## Stage {manifest.stage}", "", "| what | count |", "|---|---|", *rows])
 
 
-def _degree_table(graphs: Mapping[str, BipartiteGraph]) -> str:
-    header = ["| graph | edges | queries with an edge | texts | "]
-    header[0] += " | ".join(f"{quantile:.0%} of queries have at most" for quantile in QUANTILES) + " |"
-    rows = [_degree_row(name, graph, degrees(graph)) for name, graph in graphs.items()]
-    job = graphs["job"]
-    rows.insert(0, _degree_row("job, real titles alone", job, degrees(job, REAL_SOURCES)))
-    return "\n".join([*header, "|---" * (4 + len(QUANTILES)) + "|", *rows])
+def _degree_table(graphs: Mapping[str, pl.DataFrame], skills: int) -> str:
+    quantiles = " | ".join(f"{quantile:.0%} have at most" for quantile in QUANTILES)
+    header = [f"| graph | edges | skills with an edge | {quantiles} |", "|---" * (3 + len(QUANTILES)) + "|"]
+    real = _degree_row("job, real titles alone", degrees(graphs["job"], skills, REAL_SOURCES))
+    return "\n".join([*header, real, *(_degree_row(name, degrees(edges, skills)) for name, edges in graphs.items())])
 
 
-def _degree_row(name: str, graph: BipartiteGraph, counts: Int64[ndarray, " queries"]) -> str:
+def _degree_row(name: str, counts: Int64[ndarray, " skills"]) -> str:
     quantiles = " | ".join(f"{np.quantile(counts, quantile):.0f}" for quantile in QUANTILES)
-    return f"| {name} | {counts.sum():,} | {coverage(counts):.1%} | {len(graph.targets):,} | {quantiles} |"
+    return f"| {name} | {counts.sum():,} | {coverage(counts):.1%} | {quantiles} |"
 
 
 def _choice_line(choice: ThresholdChoice) -> str:
@@ -69,10 +69,13 @@ def _choice_line(choice: ThresholdChoice) -> str:
     )
 
 
-def _save_degrees(job: BipartiteGraph, path: Path) -> None:
+def _save_degrees(job: pl.DataFrame, skills: int, path: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for counts, label in ((degrees(job, REAL_SOURCES), "real titles"), (degrees(job), "with generated titles")):
+    for counts, label in (
+        (degrees(job, skills, REAL_SOURCES), "real titles"),
+        (degrees(job, skills), "with generated ones"),
+    ):
         shown = counts[counts > 0]
         axes.plot(np.arange(1, len(shown) + 1), shown, label=f"{label}: {coverage(counts):.0%} of skills have one")
     axes.set(xscale="log", yscale="log", xlabel="skills, most frequent first", ylabel="job titles")
