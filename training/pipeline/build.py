@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -241,9 +242,10 @@ class GraphBuild:
             of = vectors.TextVectors(self._folder("vectors")).of
             edges = tables.title_edges(config.skills_per_title, of)
             lines = tables.composed_lines(config.composed_lines, self.check, seed)
-            titles = tables.title_graph(self.config.aggregate.validation_share, seed) if config.title_graph else None
+            counts: Counter[str] = Counter()
+            share = self.config.aggregate.validation_share
+            titles = tables.title_graph(share, self.check, counts, seed) if config.title_graph else None
             activities = self._activities() if config.activity_graph else None
-            counts = {}
             for name, table in (("jobs", edges), ("lines", lines), ("titles", titles), ("activities", activities)):
                 if table is not None:
                     table.write_parquet(aside / f"{name}.parquet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,9 +105,16 @@ class SourceTables:
         }
         return line_edges(compose_lines(profiles, mentions, count, seed))
 
-    def title_graph(self, validation_share: float, seed: int) -> pl.DataFrame:
-        """Alternate titles to the titles of their occupations, training ones alone: `query`, `text`, `group`."""
+    def title_graph(self, validation_share: float, check: LeakCheck, counts: Counter[str], seed: int) -> pl.DataFrame:
+        """Alternate titles to the titles of their occupations, training ones alone: `query`, `text`, `group`.
+
+        Test texts are dropped, and counted, before noise could hide them.
+        """
         titles = pl.read_parquet(self.documents / TITLES_FILE).filter(pl.col("source") == ONET_SOURCE)
         occupations = titles.group_by("group", maintain_order=True).agg("title").iter_rows()
-        training = ((code, of) for code, of in occupations if not is_validation_group(code, validation_share, seed))
+        training = []
+        for code, (own, *others) in occupations:
+            if not is_validation_group(code, validation_share, seed):
+                allowed = check.allowed(others, "titles of occupations", counts)
+                training.append((code, [own, *itertools.compress(others, allowed)]))
         return title_edges(training, seed)

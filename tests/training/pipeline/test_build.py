@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pytest
 from tests.training.pipeline.building import CONFIG, build_in, contents, write_sources
 from training.pipeline.config import BuildConfig, read_config
 from training.pipeline.degrees import coverage, degrees
+from training.pipeline.graph_sources import SourceTables
 from training.pipeline.inputs import RawSources
-from training.pipeline.leaks import sample_leak_check
+from training.pipeline.leaks import LeakCheck, leak_key, sample_leak_check
 from training.pipeline.parts import RayRunner
 from training.pipeline.stage import read_manifest
 from training.pipeline.workspace import Workspace
@@ -148,3 +150,17 @@ def test_settings_are_read_from_a_file_and_mistakes_named(tmp_path: Path) -> Non
     path.write_text("[extract]\ntreshold = 0.5\n")
     with pytest.raises(ConfigurationError, match="treshold"):
         read_config(path)
+
+
+def test_noise_hides_no_test_title(built: Path) -> None:
+    texts = pl.read_parquet(built / "documents/titles.parquet").filter(pl.col("source") == "onet")
+    occupations = texts.group_by("group", maintain_order=True).agg("title")["title"].to_list()
+    forbidden = occupations[0][1]
+    check = LeakCheck({leak_key(forbidden): "a rule"})
+    tables = SourceTables([], built / "documents", built / "jobs", None)
+    counts: Counter[str] = Counter()
+    everything = tables.title_graph(0.0, LeakCheck({}), Counter(), seed=0)
+    kept = tables.title_graph(0.0, check, counts, seed=0)
+    assert any(forbidden.casefold() in query.casefold() for query in everything["query"])
+    assert not any(forbidden.casefold() in query.casefold() for query in kept["query"])
+    assert counts["leaks dropped: a rule in titles of occupations"] >= 1
