@@ -9,13 +9,19 @@ import torch
 from torch import Tensor
 
 from uwe_core.interaction import InteractionConfig
+from uwe_core.kept_blocks import KeptBlocks
 from uwe_core.packed_tokens import PaddedGroup
+from uwe_core.token_blocks import TOKEN_KINDS, TokenBlocks
 from uwe_core.two_way_scores import TwoWayScores, interact_both_ways
 from uwe_core.types import RaggedTokens
 
 
+@torch.no_grad()
 def scores_in_blocks(
-    config: InteractionConfig, queries: Sequence[PaddedGroup], targets: Sequence[PaddedGroup]
+    config: InteractionConfig,
+    queries: Sequence[PaddedGroup],
+    targets: Sequence[PaddedGroup],
+    kept: KeptBlocks | None = None,
 ) -> TwoWayScores:
     """Scores of every query with every target, in both directions, without gradients.
 
@@ -23,14 +29,16 @@ def scores_in_blocks(
         config: which score.
         queries: in groups; a query's row is its place.
         targets: likewise.
+        kept: takes blocks for `backward_in_blocks` as long as it has room.
     """
+    if config.kind in TOKEN_KINDS:
+        return TokenBlocks.of(config, queries, targets).scores(kept or KeptBlocks(room=0))
     shape = [sum(len(group.places) for group in side) for side in (queries, targets)]
     forward, backward = (queries[0].tokens.new_empty(sizes) for sizes in (shape, shape[::-1]))
-    with torch.no_grad():
-        for query, target in product(queries, targets):
-            block = interact_both_ways(config, query.tokens, target.tokens, query.mask, target.mask)
-            forward[query.places[:, None], target.places] = block.forward
-            backward[target.places[:, None], query.places] = block.backward
+    for query, target in product(queries, targets):
+        block = interact_both_ways(config, query.tokens, target.tokens, query.mask, target.mask)
+        forward[query.places[:, None], target.places] = block.forward
+        backward[target.places[:, None], query.places] = block.backward
     return TwoWayScores(forward, backward)
 
 
@@ -40,6 +48,7 @@ def backward_in_blocks(
     targets: Sequence[PaddedGroup],
     of_scores: Sequence[Tensor | None],
     of_tokens: RaggedTokens,
+    kept: KeptBlocks | None = None,
 ) -> None:
     """Add to the gradients of the token embeddings, given those of the scores.
 
@@ -49,7 +58,12 @@ def backward_in_blocks(
         targets: likewise.
         of_scores: gradients of the forward and the backward scores; None where the loss did not read them.
         of_tokens: what is added to, over all packed tokens.
+        kept: what `scores_in_blocks` filled.
     """
+    if config.kind in TOKEN_KINDS:
+        with torch.no_grad():
+            TokenBlocks.of(config, queries, targets).add_gradients(of_scores, of_tokens, kept or KeptBlocks(room=0))
+        return
     for query, target in product(queries, targets):
         leaves = query.tokens.detach().requires_grad_(), target.tokens.detach().requires_grad_()
         block = interact_both_ways(config, *leaves, query.mask, target.mask)
