@@ -32,7 +32,8 @@ def scores_in_blocks(
         kept: takes blocks for `backward_in_blocks` as long as it has room.
     """
     if config.kind in TOKEN_KINDS:
-        return TokenBlocks.of(config, queries, targets).scores(kept or KeptBlocks(room=0))
+        scores = _token_blocks(config, queries, targets).scores(kept or KeptBlocks(room=0))
+        return TwoWayScores(*scores[::-1]) if _turned(queries, targets) else scores
     shape = [sum(len(group.places) for group in side) for side in (queries, targets)]
     forward, backward = (queries[0].tokens.new_empty(sizes) for sizes in (shape, shape[::-1]))
     for query, target in product(queries, targets):
@@ -62,7 +63,8 @@ def backward_in_blocks(
     """
     if config.kind in TOKEN_KINDS:
         with torch.no_grad():
-            TokenBlocks.of(config, queries, targets).add_gradients(of_scores, of_tokens, kept or KeptBlocks(room=0))
+            of_scores = of_scores[::-1] if _turned(queries, targets) else of_scores
+            _token_blocks(config, queries, targets).add_gradients(of_scores, of_tokens, kept or KeptBlocks(room=0))
         return
     for query, target in product(queries, targets):
         leaves = query.tokens.detach().requires_grad_(), target.tokens.detach().requires_grad_()
@@ -72,3 +74,14 @@ def backward_in_blocks(
         gradients = torch.autograd.grad([out for out, _ in known], leaves, [grad for _, grad in known])
         for group, gradient in zip((query, target), gradients, strict=True):
             of_tokens.index_add_(0, group.rows.flatten(), gradient.flatten(0, 1))
+
+
+def _token_blocks(
+    config: InteractionConfig, queries: Sequence[PaddedGroup], targets: Sequence[PaddedGroup]
+) -> TokenBlocks:
+    return TokenBlocks.of(config, *((targets, queries) if _turned(queries, targets) else (queries, targets)))
+
+
+def _turned(queries: Sequence[PaddedGroup], targets: Sequence[PaddedGroup]) -> bool:
+    """Whether the roles are swapped, so that the side with more texts in a group is the innermost axis."""
+    return len(queries[0].places) > len(targets[0].places)

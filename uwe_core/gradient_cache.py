@@ -1,8 +1,9 @@
 """The loss of a batch too large for one graph of computation: gradient caching (Gao et al. 2021).
 
-The encoder runs over chunks of texts and remembers only their token embeddings; the loss gives the gradient of each of
-these; then every chunk runs again, with the random numbers of its first run, and hands its gradients on to the
-weights. The interaction is cut into blocks in the same way.
+The encoder runs over chunks of texts, and of most of them only the token embeddings are kept; the loss gives the
+gradient of each of these; then every such chunk runs again, with the random numbers of its first run, and hands its
+gradients on to the weights. The interaction is cut into blocks in the same way. What memory has room for is kept
+instead of being computed twice.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class StepLimits(BaseModel):
         pairs_per_block: of tokens that are compared at once, padding counted. The default suits a CPU's cache; a GPU
             wants more.
         pairs_kept: of tokens whose dot products are kept for the gradient, at 4 bytes and a little more for each.
+        bytes_kept: of the encoder's graphs of computation; chunks beyond that go through the encoder twice. 0 keeps
+            none, which needs the least memory.
         precision: of the encoder's products; the interaction and the loss run in float32 at least.
     """
 
@@ -42,6 +45,7 @@ class StepLimits(BaseModel):
     tokens_per_chunk: int = Field(default=TOKENS_PER_BATCH, ge=1)
     pairs_per_block: int = Field(default=2**18, ge=1)
     pairs_kept: int = Field(default=2**27, ge=0)
+    bytes_kept: int = Field(default=4 * 2**30, ge=0)
     precision: Precision = "float32"
 
 
@@ -80,7 +84,7 @@ def cached_step(
         The loss, without a graph of computation, on the encoder's device: nothing here waits for its value.
     """
     limits = limits or StepLimits()
-    encoding = encode_in_chunks(encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision)
+    encoding = encode_in_chunks(encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision, limits.bytes_kept)
     loss, gradient = token_gradients(
         encoding.tokens, batch.objectives, config.interaction, limits.pairs_per_block, limits.pairs_kept
     )
