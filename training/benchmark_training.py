@@ -23,73 +23,15 @@ from uwe_core.prepared_batch import PreparedBatch, prepare
 from uwe_core.sampling import BatchSampler, SamplingConfig
 
 # Words a text, from and to, both included.
-LABEL_WORDS = [
-    "manage",
-    "develop",
-    "monitor",
-    "assist",
-    "install",
-    "repair",
-    "prepare",
-    "analyse",
-    "deliver",
-    "coordinate",
-    "perform",
-    "maintain",
-    "operate",
-    "customer",
-    "production",
-    "quality",
-    "safety",
-    "equipment",
-    "software",
-    "clinical",
-    "financial",
-    "technical",
-    "building",
-    "electrical",
-    "team",
-    "project",
-    "service",
-    "process",
-    "material",
-    "machinery",
-    "documentation",
-    "requirements",
-    "regulations",
-    "budget",
-    "patients",
-    "students",
-    "vehicles",
-    "food",
-    "data",
-    "systems",
-    "networks",
-    "contracts",
-    "logistics",
-    "marketing",
-    "research",
-    "laboratory",
-    "welding",
-    "engineer",
-    "manager",
-    "assistant",
-    "technician",
-    "nurse",
-    "teacher",
-    "driver",
-    "analyst",
-    "in",
-    "of",
-    "for",
-    "and",
-    "with",
-    "the",
-    "on",
-    "to",
-    "at",
-    "by",
-]
+LABEL_WORDS = (3, 8)
+TARGET_WORDS = {"job": (2, 6), "sentence": (15, 30), "alternative": (3, 8)}
+_VOCABULARY = (
+    "manage develop monitor assist install repair prepare analyse deliver coordinate perform maintain operate "
+    "customer production quality safety equipment software clinical financial technical building electrical "
+    "team project service process material machinery documentation requirements regulations budget patients "
+    "students vehicles food data systems networks contracts logistics marketing research laboratory welding "
+    "engineer manager assistant technician nurse teacher driver analyst in of for and with the on to at by"
+)
 PARTS = ("encode", "interaction", "second forward and backward", "optimiser")
 ALONE = "encoder alone"
 
@@ -171,9 +113,10 @@ def made_up_graphs(skills: int, seed: int = 0) -> list[BipartiteGraph]:
 
 
 def _texts(count: int, words: tuple[int, int], random: np.random.Generator) -> list[str]:
+    vocabulary = _VOCABULARY.split()
     distinct: dict[str, None] = {}
     while len(distinct) < count:
-        chosen = random.choice(_WORDS, random.integers(words[0], words[1] + 1))
+        chosen = random.choice(vocabulary, random.integers(words[0], words[1] + 1))
         distinct[" ".join(chosen)] = None
     return list(distinct)
 
