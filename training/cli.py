@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from training.benchmark import describe_machine, measure_models
+from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
 from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
 from training.options import Device, Home, Model
@@ -30,6 +31,7 @@ from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
 from uwe_core.files import write_text
+from uwe_core.gradient_cache import StepLimits
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
 
@@ -146,6 +148,31 @@ def benchmark_paper(
         typer.echo(f"absent: {gap.name}/{gap.split}: {gap.reason}")
     if out:
         write_text(out, json.dumps({"machine": machine, "models": [cost.as_json() for cost in costs]}, indent=1) + "\n")
+
+
+@benchmark_app.command("training")
+def benchmark_training(
+    model: Model = "embedded",
+    skills: Annotated[int, typer.Option(min=1, help="Skills of the batch; texts are four times as many.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps, after one to warm up.")] = 5,
+    pairs_per_block: Annotated[
+        int | None, typer.Option(min=1, help="Pairs of tokens that are compared at once; a GPU wants many.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Where the time of a training step goes, on made-up texts of real lengths."""
+    limits = StepLimits() if pairs_per_block is None else StepLimits(pairs_per_block=pairs_per_block)
+    cost = measure_training(UweModel.from_pretrained(model, device=device), skills, steps, limits)
+    typer.echo(f"{model}, {skills} skills, {cost.texts:,} texts, {cost.tokens:,} tokens, {describe_machine(device)}")
+    table = Table("part of a step", "seconds", "share")
+    for part in PARTS:
+        table.add_row(part, f"{cost.seconds[part]:.3f}", f"{cost.seconds[part] / cost.step_seconds:.0%}")
+    print_whole(table)
+    typer.echo(f"{cost.texts / cost.step_seconds:,.0f} texts a second, {cost.step_seconds:.3f} s a step")
+    pair_ns = 1e9 * cost.seconds["interaction"] / cost.token_pairs
+    typer.echo(f"interaction: {pair_ns:.1f} ns for each of {cost.token_pairs:,} pairs of tokens")
+    typer.echo(f"a step without the optimiser takes {cost.ratio:.2f} times {cost.seconds[ALONE]:.3f} s, {ALONE}")
+    typer.echo(f"peak memory: {cost.peak_bytes / 2**30:.2f} GiB")
 
 
 @model_app.command("get")

@@ -1,4 +1,4 @@
-"""A batch through the encoder in chunks: once without remembering anything, once more to hand gradients on."""
+"""A batch through the encoder in chunks; those that memory has no room for go through it again for their gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from uwe_core.encoder import Precision, TokenEncoder, length_sorted_batches
 from uwe_core.packed_tokens import PackedTokens
+from uwe_core.saved_bytes import SavedBytes
 from uwe_core.types import RaggedTokens
 
 
@@ -39,43 +41,71 @@ class RandomState:
 
 @dataclass(frozen=True)
 class ChunkedEncoding:
-    """Token embeddings of a batch, and what is needed to make them once more.
+    """Token embeddings of a batch, and what is needed to hand gradients on.
 
     Attributes:
         tokens: without a graph of computation.
         chunks: token ids of the texts of each chunk.
         states: random numbers as they were before each chunk.
+        outputs: of each chunk that was kept, its token embeddings with their graph of computation; None of others.
         precision: of the encoder's products.
     """
 
     tokens: PackedTokens
     chunks: Sequence[Sequence[Sequence[int]]]
     states: Sequence[RandomState]
+    outputs: list[Float[Tensor, "_ dim"] | None]
     precision: Precision
 
     def backward(self, encoder: TokenEncoder, gradient: RaggedTokens) -> None:
-        """Add the gradients of the weights, given those of the token embeddings."""
+        """Add the gradients of the weights, given those of the token embeddings; kept graphs are gone afterwards."""
         start = 0
-        for chunk, state in zip(self.chunks, self.states, strict=True):
-            with state.replayed(encoder.device):
-                tokens = encode_chunk(encoder, chunk, self.precision)
+        for number in range(len(self.chunks)):
+            tokens = self._output(encoder, number)
             torch.autograd.backward(tokens, gradient[start : start + len(tokens)])
             start += len(tokens)
 
+    def _output(self, encoder: TokenEncoder, number: int) -> RaggedTokens:
+        kept, self.outputs[number] = self.outputs[number], None
+        if kept is not None:
+            return kept
+        with self.states[number].replayed(encoder.device):
+            return encode_chunk(encoder, self.chunks[number], self.precision)
+
 
 def encode_in_chunks(
-    encoder: TokenEncoder, token_ids: Sequence[Sequence[int]], tokens_per_chunk: int, precision: Precision = "float32"
+    encoder: TokenEncoder,
+    token_ids: Sequence[Sequence[int]],
+    tokens_per_chunk: int,
+    precision: Precision = "float32",
+    bytes_kept: int = 0,
 ) -> ChunkedEncoding:
-    """Encode without gradients, in chunks of texts of similar length."""
+    """Encode in chunks of texts of similar length.
+
+    Args:
+        encoder: not changed.
+        token_ids: of each text.
+        tokens_per_chunk: padding counted.
+        precision: of the encoder's products.
+        bytes_kept: for graphs of computation; the first chunks' are kept until so much is spent, by the last of them
+            at most a chunk's more.
+    """
     positions = list(length_sorted_batches([len(ids) for ids in token_ids], tokens_per_chunk))
     chunks = [[token_ids[position] for position in chunk] for chunk in positions]
-    embeddings, states = [], []
-    with torch.no_grad():
-        for chunk in chunks:
-            states.append(RandomState.now(encoder.device))
-            embeddings.append(encode_chunk(encoder, chunk, precision))
+    embeddings: list[Tensor] = []
+    states: list[RandomState] = []
+    outputs: list[Tensor | None] = []
+    room = bytes_kept
+    for chunk in chunks:
+        states.append(RandomState.now(encoder.device))
+        saved = SavedBytes(encoder.backbone.parameters())
+        with torch.set_grad_enabled(room > 0), saved:
+            output = encode_chunk(encoder, chunk, precision)
+        room -= saved.total
+        embeddings.append(output.detach())
+        outputs.append(output if output.requires_grad else None)
     tokens = PackedTokens.from_chunks(embeddings, positions, [len(ids) for ids in token_ids])
-    return ChunkedEncoding(tokens, chunks, states, precision)
+    return ChunkedEncoding(tokens, chunks, states, outputs, precision)
 
 
 def encode_chunk(encoder: TokenEncoder, token_ids: Sequence[Sequence[int]], precision: Precision) -> RaggedTokens:

@@ -60,7 +60,7 @@ class PackedTokens:
         arrays = (places, starts[:, None] + np.where(real, columns, 0), real)
         on_device = [torch.from_numpy(array).to(self.embeddings.device, non_blocking=True) for array in arrays]
         places_there, rows, mask = on_device
-        return PaddedGroup(places_there, rows, self.embeddings[rows], mask)
+        return PaddedGroup(places_there, rows, self.embeddings[rows], mask, not bool(real.all()))
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,11 @@ class PaddedGroup:
         rows: of their tokens in the packed embeddings; padding has the row of some token of the same text.
         tokens: their token embeddings.
         mask: which tokens are real.
+        is_padded: whether any is not; known without asking the device.
     """
 
     places: Int64[Tensor, " grouped"]
     rows: Int64[Tensor, "grouped text_tokens"]
     tokens: Float[Tensor, "grouped text_tokens dim"]
     mask: Bool[Tensor, "grouped text_tokens"]
+    is_padded: bool
