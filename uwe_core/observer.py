@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from uwe_core.step_plan import StepPlan
+from uwe_core.train_state import TrainProgress
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class StepReport:
         learning_rate: of this update.
         gradient_norm: before clipping.
         texts: encoded for it.
-        seconds: since the report before.
+        seconds: from the step before to this one, without validating and saving.
     """
 
     step: int
@@ -54,8 +55,8 @@ class ValidationReport:
 class Observer(Protocol):
     """Told of a run as it goes; a resumed run tells again what came after the state it goes on from."""
 
-    def planned(self, plan: StepPlan, step: int) -> None:
-        """The run goes from `step` to the end of `plan`."""
+    def planned(self, plan: StepPlan, progress: TrainProgress) -> None:
+        """The run goes from this progress to the end of the plan; a new one was validated before it was planned."""
 
     def stepped(self, report: StepReport) -> None:
         """An update was made."""
@@ -67,7 +68,7 @@ class Observer(Protocol):
 class Silent:
     """An observer that does nothing."""
 
-    def planned(self, plan: StepPlan, step: int) -> None:
+    def planned(self, plan: StepPlan, progress: TrainProgress) -> None:
         """Nothing."""
 
     def stepped(self, report: StepReport) -> None:

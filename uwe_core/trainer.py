@@ -51,6 +51,7 @@ class _Pending:
     learning_rate: float
     batch: TrainingBatch
     outcome: StepOutcome
+    seconds: float
 
 
 class Trainer:
@@ -94,7 +95,7 @@ class Trainer:
         self._learner = Learner(model.encoder, config)
         self._progress = TrainProgress()
         self._pending: _Pending | None = None
-        self._read_at = time.perf_counter()
+        self._stepped_at = time.perf_counter()
         weights = sum(weight.numel() for weight in model.encoder.backbone.parameters())
         folder.prepare(self._learner.trained_weights, weights if config.lora is None else self._learner.trained_weights)
 
@@ -118,7 +119,8 @@ class Trainer:
         """
         deadline = None if max_seconds is None else time.perf_counter() + max_seconds
         plan = self._resumed(resume) or self._planned(deadline)
-        self._observer.planned(plan, self._progress.step)
+        self._observer.planned(plan, self._progress)
+        self._stepped_at = time.perf_counter()
         stopped = False
         with BatchesAhead(self._sampler, self.model.encoder, self.config.loss, self._progress.step) as batches:
             while True:
@@ -195,10 +197,12 @@ class Trainer:
         step, config = self._progress.step, self.config
         rate = learning_rate_at(step, plan.steps, config.peak_learning_rate, config.warmup_share)
         outcome = self._learner.step(batch.prepared, rate, plan.precision)
+        now = time.perf_counter()
+        seconds, self._stepped_at = now - self._stepped_at, now
         # Only now, with this step on its way to the device, is the one before it read.
         self._read_pending()
         self._progress = self._progress.stepped()
-        self._pending = _Pending(self._progress.step, rate, batch, outcome)
+        self._pending = _Pending(self._progress.step, rate, batch, outcome, seconds)
 
     def _read_pending(self) -> None:
         pending, self._pending = self._pending, None
@@ -207,10 +211,10 @@ class Trainer:
         loss, norm, losses = pending.outcome.read()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise divergence(self.model.encoder, pending.batch, pending.step, losses)
-        now = time.perf_counter()
-        texts, seconds = len(pending.batch.drawn.texts), now - self._read_at
-        self._read_at = now
-        self._observer.stepped(StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, seconds))
+        texts = len(pending.batch.drawn.texts)
+        self._observer.stepped(
+            StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds)
+        )
 
     def _validate(self) -> float:
         """Judge the model and write checkpoints; the seconds it took."""
@@ -228,12 +232,13 @@ class Trainer:
         judged = UweModel(self.model.encoder, info, self.model.name)
         for folder in (self.folder.best, self.folder.last) if is_best else (self.folder.last,):
             save_checkpoint(judged, self.config.lora, folder)
-        self._read_at = time.perf_counter()
-        return self._read_at - start
+        self._stepped_at = time.perf_counter()
+        return self._stepped_at - start
 
     def _save_state(self, plan: StepPlan) -> None:
         self._read_pending()
         TrainState(self._identity, plan, self._progress, self._learner.tensors()).save(self.folder.state)
+        self._stepped_at = time.perf_counter()
 
     def _save_last(self, plan: StepPlan) -> None:
         """Where a run ends between two validations, its model has no metrics."""
