@@ -84,22 +84,22 @@ def minilm_cpu() -> RunConfig:
 
 
 def smoke() -> RunConfig:
-    """MiniLM on the sample, in a minute or so on two processors: does everything work, and does it learn?"""
+    """MiniLM on the sample, in about a minute on two processors: does everything work, and does it learn?"""
     return RunConfig(
         model="embedded",
         interaction=InteractionConfig(interaction_temperature=20.0),
         train=TrainConfig(
-            steps=30,
+            steps=24,
             peak_learning_rate=5e-4,
             precision="float32",
             lora=LoraSettings(rank=16, alpha=32),
             freeze_embeddings=True,
-            evaluate_every=15,
-            save_every=15,
-            sampling=SamplingConfig(skills_per_batch=32),
-            loss=_loss(interaction_temperature=10.0),
+            evaluate_every=12,
+            save_every=12,
+            sampling=SamplingConfig(skills_per_batch=24),
+            loss=_loss(interaction_temperature=10.0).model_copy(update={"max_tokens_per_text": 32}),
         ),
-        validation=ValidationConfig(most_queries=100),
+        validation=ValidationConfig(most_queries=60),
     )
 
 

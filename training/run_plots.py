@@ -21,10 +21,14 @@ _SMOOTHED_STEPS = 10
 def save_curves(log: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the lines of `metrics.jsonl`."""
     mpl.use("agg")  # no screen is needed, and none is there on servers
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     losses, validations = figure.subplots(1, 2)
     _draw_losses(losses, [line for line in log if line["kind"] == STEP])
     _draw_validations(validations, [line for line in log if line["kind"] == VALIDATION])
+    for axes in (losses, validations):
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, fontsize=8)
     figure.savefig(path, dpi=110)
 
 
@@ -37,8 +41,6 @@ def _draw_losses(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
         (line,) = axes.plot(steps[width - 1 :], smooth, label=name)
         axes.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.8)
     axes.set(xlabel="step", ylabel=f"loss, mean of {_SMOOTHED_STEPS} steps")
-    if lines:
-        axes.legend(fontsize=8)
 
 
 def _draw_validations(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -48,5 +50,3 @@ def _draw_validations(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
         average = name.startswith("average")
         axes.plot(steps, values, "o-", label=name.removesuffix("/map"), linewidth=2.5 if average else 1, markersize=3)
     axes.set(xlabel="step", ylabel="validation MAP, %")
-    if lines:
-        axes.legend(fontsize=8)

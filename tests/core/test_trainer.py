@@ -108,27 +108,27 @@ torch.set_num_threads(1)
 class Announced(Recorder):
     def stepped(self, report):
         print(report.step, flush=True)
-config = tiny_config(steps=60, evaluate_every=30, save_every=7)
+config = tiny_config(steps=24, evaluate_every=10, save_every=3)
 tiny_trainer(Path(sys.argv[1]), Path(sys.argv[2]), config, Announced()).run(resume=True)
 """
 
 
 def test_a_killed_run_that_is_resumed_ends_as_if_it_had_not_been_killed(base: Path, tmp_path: Path) -> None:
-    config = tiny_config(steps=60, evaluate_every=30, save_every=7)
+    config = tiny_config(steps=24, evaluate_every=10, save_every=3)
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(base), str(tmp_path / "killed")],
         stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line) >= 17:
+        if int(line) > 8:
             break
     process.kill()
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     state = TrainState.read(RunFolder(tmp_path / "killed").state)
     assert state is not None
-    assert 14 <= state.progress.step < 60
+    assert 6 <= state.progress.step < 24
     tiny_trainer(base, tmp_path / "killed", config).run(resume=True)
     tiny_trainer(base, tmp_path / "whole", config).run()
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
@@ -137,8 +137,10 @@ def test_a_killed_run_that_is_resumed_ends_as_if_it_had_not_been_killed(base: Pa
 
 def test_training_learns(base: Path, tmp_path: Path) -> None:
     recorder = Recorder()
-    tiny_trainer(base, tmp_path / "run", tiny_config(steps=60, dropout=0.0, evaluate_every=60), recorder).run()
-    assert sum(recorder.losses[-10:]) < 0.9 * sum(recorder.losses[:10])
+    tiny_trainer(
+        base, tmp_path / "run", tiny_config(steps=30, dropout=0.0, evaluate_every=60, save_every=60), recorder
+    ).run()
+    assert sum(recorder.losses[-8:]) < 0.9 * sum(recorder.losses[:8])
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation_and_the_last_that_of_the_end(
@@ -157,6 +159,8 @@ def test_the_best_checkpoint_is_that_of_the_best_validation_and_the_last_that_of
     assert (result.progress.best_step, result.progress.best_average) == (2, 0.5)
     for name, place in (("best", 1), ("last", 3)):
         assert torch.equal(embeddings(UweModel.from_pretrained(tmp_path / name, device="cpu")), seen[place])
+    last = UweModel.from_pretrained(tmp_path / "last", device="cpu")
+    assert last.encoder.fingerprint == trainer.model.encoder.fingerprint
     info = read_checkpoint_info(tmp_path / "best")
     assert info is not None
     assert (info.metrics, info.base, info.training_data_fingerprint, info.seen_spaces) == (
