@@ -15,6 +15,7 @@ from training.pipeline.inputs import RawSources, local_skill_space, skillnorm_ex
 from training.pipeline.leaks import LeakCheck, local_leak_check, sample_leak_check
 from training.pipeline.workspace import Workspace
 from training.sources.generated import GeneratedFile
+from training.sources.sample_texts import SampleTexts
 from training.workbench.dataset import RankingDataset
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import DataError, InputError
@@ -53,7 +54,7 @@ def graph_build(
     return GraphBuild(
         raw=raw,
         skills=skills_of(space, chosen),
-        texts=_texts(raw, config, workspace.root, space),
+        texts=_texts(data, raw, config, workspace.root, space),
         annotated=_annotated(data),
         check=leak_check(data),
         config=config,
@@ -85,12 +86,15 @@ def _skill_space(data: str, name: str | None) -> TargetSpace:
     return sample_skills() if data == SAMPLE else local_skill_space(_folder(data))
 
 
-def _texts(raw: RawSources, config: BuildConfig, out: Path, space: TargetSpace) -> TextSource | None:
+def _texts(data: str, raw: RawSources, config: BuildConfig, out: Path, space: TargetSpace) -> TextSource | None:
     if raw.texts is not None and config.endpoint is not None:
         raise InputError("generated texts come from a file or from an endpoint, not from both")
     if config.endpoint is not None:
         return Endpoint(config.endpoint, out / _ANSWERS, skillnorm_examples(space, config.seed))
-    return None if raw.texts is None else GeneratedFile(raw.texts)
+    if raw.texts is not None:
+        return GeneratedFile(raw.texts)
+    # Without any source the sample has texts made by rules, so that training can be tried on every machine.
+    return SampleTexts() if data == SAMPLE and not (raw.vacancies or raw.onet) else None
 
 
 def _annotated(data: str) -> list[RankingDataset]:

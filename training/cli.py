@@ -20,6 +20,7 @@ from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
 from training.terminal import print_whole
+from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import Half
 from training.workbench.paper import PAPER_COST_FIGURES, paper_cost, paper_models_with_cost
@@ -41,6 +42,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
+app.command("train")(train_command)
 
 
 @app.callback()

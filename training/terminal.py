@@ -18,8 +18,9 @@ _WIDEST = 10_000
 
 class _Rate(TextColumn):
     def render(self, task: BarTask) -> Text:
-        rate = task.finished_speed or task.speed
-        return Text(f"{rate:,.0f}/s" if rate else "", style="progress.data.speed")
+        rate = task.finished_speed or task.speed or 0.0
+        shown = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2f}/s"
+        return Text(shown if rate else "", style="progress.data.speed")
 
 
 @dataclass
@@ -30,10 +31,14 @@ class Bar:
     _task: BarTaskID
     moved: bool = False
 
-    def update(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """So many of so many are done; the note stands at the end of the line."""
         self.moved = True
-        self._progress.update(self._task, completed=done, total=total, visible=True)
+        self._progress.update(self._task, completed=done, total=total, visible=True, note=note)
+
+    def tell(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -41,10 +46,10 @@ def progress_bar(what: str) -> Iterator[Bar]:
     """A bar on standard error while the block runs."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(""),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bar(progress, progress.add_task(what, total=None, visible=False))
+        yield Bar(progress, progress.add_task(what, total=None, visible=False, note=""))
 
 
 def print_whole(table: Table) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from uwe_core.errors import ArtefactError
 
@@ -50,3 +51,18 @@ def merge_adapter(backbone: nn.Module, path: Path, scale: float) -> None:
         for name, change in changes.items():
             weight = layers[name].weight
             weight += scale * change.to(weight.device, weight.dtype)
+
+
+def save_adapter(factors: Mapping[str, tuple[Tensor, Tensor]], path: Path) -> None:
+    """Write the file that `merge_adapter` reads.
+
+    Args:
+        factors: by the name of a linear layer, `a` `[rank, in]` and `b` `[out, rank]`.
+        path: of the file.
+    """
+    tensors = {
+        f"{name}.{letter}": factor.detach().cpu().contiguous()
+        for name, pair in factors.items()
+        for letter, factor in zip("ab", pair, strict=True)
+    }
+    save_file(tensors, path)

@@ -98,6 +98,10 @@ class TokenEncoder:
             digest.update(to_safetensors_bytes({name: tensor.detach().cpu().contiguous()}))
         return digest.hexdigest()
 
+    def weights_changed(self) -> None:
+        """Forget the fingerprint: it was of weights that are no longer there."""
+        self.__dict__.pop("fingerprint", None)
+
     def tokenise(self, texts: Sequence[str]) -> TokenisedTexts:
         """Token ids of `texts`, cut only at the encoder's own position limit.
 

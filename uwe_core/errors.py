@@ -19,6 +19,7 @@
     │   ├── FormatVersionError     written by another version of the format
     │   ├── ChecksumError          the bytes are not the ones that were written
     │   └── FingerprintError       made by another model or from other texts
+    ├── DivergenceError            a training step gave a number that is not finite
     └── UnavailableError           the server cannot take the work now
         ├── NotReadyError          still loading
         ├── OverloadedError        the queue is full
@@ -129,6 +130,16 @@ class ChecksumError(ArtefactError):
 
 class FingerprintError(ArtefactError):
     """Made by another model, or from other texts, than those at hand."""
+
+
+class DivergenceError(UweError):
+    """A training step gave a loss or a gradient that is not finite; names the step, the graph and texts."""
+
+    def __init__(self, step: int, what: str, texts: list[str]) -> None:
+        shown = "; ".join(f"'{text}'" for text in texts)
+        super().__init__(f"step {step}: {what} is not finite, with the texts {shown}")
+        self.step = step
+        self.texts = texts
 
 
 class UnavailableError(UweError):

@@ -44,8 +44,10 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
     aside = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".part", dir=destination.parent))
     try:
         yield aside
-        aside.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+        aside.chmod(0o755)  # mkdtemp makes folders that only their owner may read, and safetensors such files
         for path in [*aside.rglob("*"), aside]:
+            if path.is_file():
+                path.chmod(0o644)
             _flush(path)
         _replace_folder(aside, destination)
         _flush(destination.parent)

@@ -125,7 +125,8 @@ class UweModel:
         if self.encoder.dtype != torch.float32:
             raise ConfigurationError("these weights were rounded to bfloat16 for speed: load them in float32 to save")
         with atomic_folder(folder) as aside:
-            self.encoder.backbone.save_pretrained(aside)
+            with _quiet_transformers():
+                self.encoder.backbone.save_pretrained(aside)
             self.encoder.tokenizer.save_pretrained(aside)
             info = self.info.model_copy(update={"adapter_scale": 1.0})  # the weights are written merged
             (aside / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,124 @@
+"""Learner: an encoder, the weights of it that are trained, and their optimiser; everything that a step changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uwe_core.chunked_encoding import RandomState
+from uwe_core.encoder import Precision, TokenEncoder
+from uwe_core.errors import ArtefactError
+from uwe_core.gradient_cache import cached_step
+from uwe_core.guarded_adamw import GuardedAdamW
+from uwe_core.prepared_batch import PreparedBatch
+from uwe_core.train_config import TrainConfig
+from uwe_core.trainable import make_trainable
+
+_PARAMETER, _OPTIMISER, _RANDOM = "parameter.", "optimiser.", "random."
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step measured, on its way to the host: reading it waits, and a step later there is nothing to wait for.
+
+    Attributes:
+        names: of the terms of the loss.
+        values: the loss, the gradient's length, and each term.
+        ready: when they have arrived; None where they never were elsewhere.
+    """
+
+    names: tuple[str, ...]
+    values: Tensor
+    ready: torch.cuda.Event | None
+
+    @classmethod
+    def on_its_way(cls, names: tuple[str, ...], values: Tensor) -> StepOutcome:
+        """Begin to copy the values to the host."""
+        if not values.is_cuda:
+            return cls(names, values, None)
+        copied = values.to("cpu", non_blocking=True)
+        ready = torch.cuda.Event()
+        ready.record()
+        return cls(names, copied, ready)
+
+    def read(self) -> tuple[float, float, dict[str, float]]:
+        """Loss, length of the gradient, and the terms by name."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        loss, norm, *terms = self.values.tolist()
+        return loss, norm, dict(zip(self.names, terms, strict=True))
+
+
+class Learner:
+    """Changes an encoder step by step.
+
+    Args:
+        encoder: its backbone is changed in place; everything drawn begins with the configuration's seed.
+        config: how.
+
+    Raises:
+        ConfigurationError: the encoder cannot be trained so.
+    """
+
+    def __init__(self, encoder: TokenEncoder, config: TrainConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.encoder = encoder
+        self.config = config
+        self.parameters = make_trainable(encoder.backbone, config)
+        self._optimiser = GuardedAdamW(self.parameters, config)
+
+    @property
+    def trained_weights(self) -> int:
+        """How many numbers are trained."""
+        return sum(weight.numel() for weight in self.parameters.values())
+
+    def step(self, batch: PreparedBatch, learning_rate: float, precision: Precision) -> StepOutcome:
+        """One update, which is not made where the loss or the gradient is not finite."""
+        limits = self.config.limits.model_copy(update={"precision": precision})
+        loss = cached_step(self.encoder, batch, self.config.loss, limits)
+        norm = self._optimiser.update(learning_rate, loss.total, self.config.clip_norm)
+        self.encoder.weights_changed()
+        values = torch.stack([loss.total, norm, *(term.value for term in loss.terms.values())])
+        return StepOutcome.on_its_way(tuple(loss.terms), values)
+
+    def trial(self, batch: PreparedBatch, precision: Precision) -> None:
+        """The work of a step, of which nothing stays: neither a changed weight nor a drawn random number."""
+        limits = self.config.limits.model_copy(update={"precision": precision})
+        with RandomState.now(self.encoder.device).replayed(self.encoder.device):
+            cached_step(self.encoder, batch, self.config.loss, limits)
+        self.encoder.backbone.zero_grad()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that later steps depend on, by name."""
+        random = RandomState.now(self.encoder.device)
+        states = {f"{_RANDOM}cpu": random.cpu} | ({} if random.gpu is None else {f"{_RANDOM}gpu": random.gpu})
+        weights = {f"{_PARAMETER}{name}": weight.detach() for name, weight in self.parameters.items()}
+        moments = {f"{_OPTIMISER}{name}": tensor for name, tensor in self._optimiser.moments().items()}
+        return {**weights, **moments, **states}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave.
+
+        Raises:
+            ArtefactError: they are of another model.
+        """
+        weights = _with_prefix(tensors, _PARAMETER)
+        shapes = {name: weight.shape for name, weight in self.parameters.items()}
+        if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+            raise ArtefactError("the state's weights are not those that this configuration trains")
+        with torch.no_grad():
+            for name, weight in self.parameters.items():
+                weight.copy_(weights[name])
+        self.encoder.weights_changed()
+        self._optimiser.load_moments(_with_prefix(tensors, _OPTIMISER))
+        torch.set_rng_state(tensors[f"{_RANDOM}cpu"])
+        # A run that began elsewhere has no random numbers of a GPU: those of the seed go on.
+        if self.encoder.device.type == "cuda" and f"{_RANDOM}gpu" in tensors:
+            torch.cuda.set_rng_state(tensors[f"{_RANDOM}gpu"], self.encoder.device)
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
