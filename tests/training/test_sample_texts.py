@@ -11,7 +11,7 @@ import torch
 
 from training.build_graphs import graph_build
 from training.pipeline.config import BuildConfig, DocumentsConfig, ExtractConfig
-from training.pipeline.generated_texts import DescribedSkill
+from training.pipeline.generation.generated_texts import DescribedSkill
 from training.pipeline.inputs import RawSources, skills_of
 from training.pipeline.leaks import sample_leak_check
 from training.pipeline.parts import LocalRunner

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.pipeline.generated_texts import (
+from training.pipeline.generation.generated_texts import (
     RULES,
     DescribedSkill,
     Generated,
