@@ -125,14 +125,16 @@ class GraphBuild:
 
     def _threshold(self) -> None:
         config = self.config.extract
-        inputs = [config.model_dump(), [dataset.fingerprint for dataset in self.annotated]]
+        # Without a document nothing is extracted, and no threshold is needed.
+        given = config.threshold if self.workspace.manifests["documents"].counts["documents kept"] else 1.0
+        inputs = [config.model_dump(), given, [dataset.fingerprint for dataset in self.annotated]]
 
         def work(aside: Path, _: RunParts) -> dict[str, int]:
-            if config.threshold is None and not self.annotated:
+            if given is None and not self.annotated:
                 raise ConfigurationError(
                     "there are no annotated sentences to choose the threshold of extraction on: set extract.threshold"
                 )
-            choice = self._choose() if config.threshold is None else ThresholdChoice.given(config.threshold)
+            choice = self._choose() if given is None else ThresholdChoice.given(given)
             (aside / THRESHOLD_FILE).write_text(choice.model_dump_json(indent=1) + "\n")
             return {"annotated sentences": sum(len(dataset.queries) for dataset in self.annotated)}
 
