@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import typer
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Of a command that was asked to stop and did so with everything saved; shells use it for an interrupt.
 STOPPED_STATUS = 130
+_STANDARD_ERROR = 2
 
 
 @contextmanager
@@ -24,7 +24,8 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
         received.append(number)
         for each in _SIGNALS:
             signal.signal(each, before[each])
-        typer.echo(f"{signal.Signals(number).name}: saving after this step; a second signal stops at once", err=True)
+        line = f"\n{signal.Signals(number).name}: saving after this step; a second signal stops at once\n"
+        os.write(_STANDARD_ERROR, line.encode())  # a stream may be in the middle of a write of its own
 
     for number in _SIGNALS:
         signal.signal(number, note)

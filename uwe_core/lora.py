@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
+from uwe_core.errors import ConfigurationError
 from uwe_core.train_config import LoraSettings
 
 _ADAPTER = "default"
@@ -18,9 +19,14 @@ def inject_lora(backbone: nn.Module, settings: LoraSettings, frozen: Collection[
         backbone: changed in place; its first factors come from torch's random numbers.
         settings: of every adapter.
         frozen: modules whose linear layers get none.
-    """
-    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - seconds to import, and needed here alone
 
+    Raises:
+        ConfigurationError: the package that has them is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - seconds to import, needed here alone
+    except ImportError as error:
+        raise ConfigurationError("adapters need peft: pip install 'unified-work-embeddings[train]'") from error
     left_alone = {id(layer) for module in frozen for layer in module.modules()}
     names = [
         name for name, layer in backbone.named_modules() if isinstance(layer, nn.Linear) and id(layer) not in left_alone

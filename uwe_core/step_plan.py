@@ -15,6 +15,8 @@ from uwe_core.errors import ConfigurationError
 # The first steps pay for warming up kernels and caches, so they are not measured.
 UNMEASURED_STEPS = 2
 MEASURED_STEPS = 4
+# Of each precision: the difference that matters is large, and where one is emulated a step takes long.
+PRECISION_TRIALS = (1, 1)
 
 
 class StepPlan(BaseModel):
@@ -54,12 +56,14 @@ def steps_within(seconds: float, per_step: float, per_pause: float, pause_every:
     return steps
 
 
-def seconds_per_step(steps: Iterator[None], device: torch.device) -> float:
-    """The median time of a few steps, of which the first ones are not counted."""
-    for _ in range(UNMEASURED_STEPS):
+def seconds_per_step(
+    steps: Iterator[None], device: torch.device, unmeasured: int = UNMEASURED_STEPS, measured: int = MEASURED_STEPS
+) -> float:
+    """The median time of a few steps, after some that are not counted."""
+    for _ in range(unmeasured):
         next(steps)
     durations = []
-    for _ in range(MEASURED_STEPS):
+    for _ in range(measured):
         _wait(device)
         start = time.perf_counter()
         next(steps)

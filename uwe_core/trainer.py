@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from uwe_core.batches_ahead import BatchesAhead, TrainingBatch, make_batch
 from uwe_core.divergence import divergence
@@ -18,7 +19,7 @@ from uwe_core.observer import Observer, Silent, StepReport, Validation, Validati
 from uwe_core.run_folder import RunFolder, save_checkpoint
 from uwe_core.sampling import BatchSampler
 from uwe_core.schedule import learning_rate_at
-from uwe_core.step_plan import StepPlan, seconds_per_step, steps_within
+from uwe_core.step_plan import PRECISION_TRIALS, StepPlan, seconds_per_step, steps_within
 from uwe_core.train_config import TrainConfig
 from uwe_core.train_state import RunIdentity, TrainProgress, TrainState
 
@@ -178,8 +179,8 @@ class Trainer:
         batch = make_batch(sampler, self.model.encoder, self.config.loss, step=0)
         seconds: dict[Precision, float] = {}
         for precision in ("float32", "bfloat16"):
-            steps = self._trials(iter([batch] * 6), precision)
-            seconds[precision] = seconds_per_step(steps, self.model.encoder.device)
+            trials = self._trials(repeat(batch), precision)
+            seconds[precision] = seconds_per_step(trials, self.model.encoder.device, *PRECISION_TRIALS)
         return min(seconds, key=lambda precision: seconds[precision])
 
     def _is_validation_due(self, plan: StepPlan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,10 @@ def test_dropout_is_what_the_configuration_says(family: str, dropout: float, tmp
     with torch.no_grad():
         one, other = (encoder.forward([[0, 7, 8, 2]])[0] for _ in range(2))
     assert torch.equal(one, other) == (dropout == 0)
+
+
+def test_adapters_without_their_package_are_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    backbone = tiny_model(save_tiny_model("bert", tmp_path)).encoder.backbone
+    with pytest.raises(ConfigurationError, match="adapters need peft"):
+        make_trainable(backbone, tiny_config(lora=LORA))

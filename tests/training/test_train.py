@@ -166,7 +166,7 @@ def test_what_cannot_be_trained_is_a_clear_error(
 
 
 def test_a_signal_saves_and_a_resumed_run_ends_as_if_there_had_been_none(
-    tiny_recipe: None, graphs_folder: Path, data: Path, base: Path, tmp_path: Path
+    tiny_recipe: None, graphs_folder: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     steps = ("--set", "train.steps=24", "--set", "train.evaluate_every=10", "--set", "train.save_every=1000")
     new = ("--graphs", graphs_folder, "--recipe", "tiny", "--data", data, *steps)
@@ -182,7 +182,7 @@ def test_a_signal_saves_and_a_resumed_run_ends_as_if_there_had_been_none(
     first = uwe_train(*new, "--out", stopped)
     sender.join()
     assert first.exit_code == 130, first.output
-    assert "SIGTERM: saving after this step" in first.output
+    assert "SIGTERM: saving after this step" in capfd.readouterr().err
     assert f"to go on: uwe train --resume --out {stopped}" in first.output
     again = uwe_train(*new, "--out", stopped)
     assert isinstance(again.exception, ConfigurationError)
