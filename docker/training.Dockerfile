@@ -1,5 +1,7 @@
-# The offline job: import, precompute, evaluate. Build from the repository's root:
+# The offline job: graphs, training, evaluation and token indexes in one command. Build from the repository's root:
 #   docker build -f docker/training.Dockerfile -t uwe-training .
+#   docker run -v DATA:/raw:ro -v VOLUME:/data uwe-training job --recipe minilm_cpu --data /raw --out /data/job
+# Model and indexes are on the volume then; a stopped job goes on when it is started again.
 # The plain wheel of torch for Linux uses a GPU where there is one.
 FROM python:3.12-slim-bookworm
 ARG PIP_INDEX_URL
@@ -18,4 +20,4 @@ ENV PATH=/opt/uwe/bin:$PATH UWE_HOME=/data PYTHONUNBUFFERED=1
 USER uwe
 VOLUME /data
 ENTRYPOINT ["uwe"]
-CMD ["precompute"]
+CMD ["job", "--recipe", "smoke", "--out", "/data/job"]

@@ -16,6 +16,7 @@ from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
 from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
+from training.job_cli import job_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
@@ -43,6 +44,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
 app.command("train")(train_command)
+app.command("job")(job_command)
 
 
 @app.callback()

@@ -56,9 +56,9 @@ def ingest_command(
     """Read vacancies and O*NET into Parquet, with a side file of rejected rows."""
     if vacancies:
         columns = VacancyColumns(title=title, description=description)
-        _tell_stage(out / "vacancies", *ingest(vacancies, out / "vacancies", columns))
+        tell_stage(out / "vacancies", *ingest(vacancies, out / "vacancies", columns))
     if onet:
-        _tell_stage(out / "onet", *ingest_onet(onet, out / "onet"))
+        tell_stage(out / "onet", *ingest_onet(onet, out / "onet"))
     if not vacancies and not onet:
         raise InputError("nothing to ingest: name vacancies, or --onet")
 
@@ -86,9 +86,10 @@ def build_command(  # noqa: PLR0913, PLR0917 - a command has as many options as 
     named = RawSources(tuple(vacancies or ()), columns, onet, skillskape, texts)
     settings = read_config(config) if config else BuildConfig()
     runner = RayRunner(ray_address, max(1, ray)) if ray or ray_address else LocalRunner()
-    graph_build(Workspace(out, runner, _tell_stage), data, named, skills, settings, device).run()
+    graph_build(Workspace(out, runner, tell_stage), data, named, skills, settings, device).run()
 
 
-def _tell_stage(folder: Path, manifest: StageManifest, reused: bool) -> None:
+def tell_stage(folder: Path, manifest: StageManifest, reused: bool) -> None:
+    """One line of a finished stage: its folder and counts."""
     counts = ", ".join(f"{count:,} {what}" for what, count in manifest.counts.items())
     typer.echo(f"{folder}: {'reused' if reused else 'built'}: {counts}")

@@ -1,0 +1,53 @@
+"""`uwe job`: the whole offline job in one command, as a container runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.data_cli import tell_stage
+from training.interruption import STOPPED_STATUS, stop_on_signals
+from training.offline_job import OfflineJob
+from training.options import Device, Home
+from training.pipeline.config import BuildConfig, read_config
+from training.pipeline.inputs import RawSources
+from training.pipeline.parts import LocalRunner
+from training.recipes import RECIPES, recipe_of
+from training.run_config import overridden
+from training.terminal import print_whole
+from uwe_core.catalogue import default_home
+
+
+def job_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
+    out: Annotated[Path, typer.Option(help="Folder of graphs, run and evaluation; what is finished is reused.")],
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")],
+    vacancies: Annotated[list[str] | None, typer.Argument(help="CSV, JSONL or Parquet: files, folders, globs.")] = None,
+    data: Annotated[
+        str, typer.Option(help="'sample', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR")
+    ] = "sample",
+    build: Annotated[Path | None, typer.Option(help="A TOML file of settings of the graphs: docs/data.md.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="As for `uwe train`.")] = None,
+    device: Device = "auto",
+    home: Home = default_home(),  # noqa: B008 - typer reads defaults once
+) -> None:
+    """Build graphs, train, evaluate and precompute; started again it goes on where it was."""
+    job = OfflineJob(
+        out=out,
+        data=data,
+        named=RawSources(tuple(vacancies or ())),
+        build=read_config(build) if build else BuildConfig(),
+        run=overridden(recipe_of(recipe), settings or ()),
+        runner=LocalRunner(),
+        device=device,
+    )
+    job.build_graphs(tell_stage)
+    with stop_on_signals() as should_stop:
+        if job.train(should_stop).stopped:
+            typer.echo("stopped, nothing is lost; start the same command to go on", err=True)
+            raise typer.Exit(STOPPED_STATUS)
+    print_whole(job.evaluate().table())
+    for done in job.precompute(home):
+        typer.echo(f"{done.space.info.name}: {'reused' if done.reused else 'built'}, {len(done.space):,} targets")
+    typer.echo(f"{job.model}: serve it with UWE_MODEL={job.model}")
