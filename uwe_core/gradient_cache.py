@@ -45,7 +45,7 @@ class StepLimits(BaseModel):
     tokens_per_chunk: int = Field(default=TOKENS_PER_BATCH, ge=1)
     pairs_per_block: int = Field(default=2**18, ge=1)
     pairs_kept: int = Field(default=2**27, ge=0)
-    bytes_kept: int = Field(default=4 * 2**30, ge=0)
+    bytes_kept: int = Field(default=2 * 2**30, ge=0)
     precision: Precision = "float32"
 
 
