@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
         LeakError: a test text is in the graphs.
         UweError: see `Trainer`.
     """
+    start = time.perf_counter()
     _refuse_another_run(request)
     graphs = read_graphs(request.graphs)
     leak_check(request.data).refuse(graphs.values())
@@ -107,7 +109,7 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
         judge = partial(validate, datasets=datasets)
         trainer = Trainer(model, list(graphs.values()), request.config.train, RunFolder(request.out), judge, observer)
         write_text(request.out / RUN_FILE, _record(request, fingerprint).model_dump_json(indent=1) + "\n")
-        seconds = None if request.max_minutes is None else 60.0 * request.max_minutes
+        seconds = None if request.max_minutes is None else 60.0 * request.max_minutes - (time.perf_counter() - start)
         result = trainer.run(resume=request.resume, max_seconds=seconds, should_stop=should_stop)
     save_curves(read_log(request.out / METRICS_FILE), request.out / PLOT_FILE)
     return result

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
-from uwe_core.batches_ahead import BatchesAhead, TrainingBatch, make_batch
+from uwe_core.batches_ahead import BatchesAhead, TrainingBatch
 from uwe_core.divergence import divergence
-from uwe_core.encoder import Precision
 from uwe_core.errors import ConfigurationError
 from uwe_core.graph import BipartiteGraph
 from uwe_core.learner import Learner, StepOutcome
@@ -19,12 +17,11 @@ from uwe_core.observer import Observer, Silent, StepReport, Validation, Validati
 from uwe_core.run_folder import RunFolder, save_checkpoint
 from uwe_core.sampling import BatchSampler
 from uwe_core.schedule import learning_rate_at
-from uwe_core.step_plan import PRECISION_TRIALS, StepPlan, seconds_per_step, steps_within
+from uwe_core.speed_trials import chosen_precision, measured_step
+from uwe_core.step_plan import StepPlan, steps_within
 from uwe_core.train_config import TrainConfig
 from uwe_core.train_state import RunIdentity, TrainProgress, TrainState
 
-# A trial on a processor that emulates bfloat16 would otherwise take minutes.
-_CPU_TRIAL_SKILLS = 8
 # Of the time that is left; the rest is for what is not measured: saving states, a machine that slows down.
 _USED_SHARE = 0.95
 
@@ -151,37 +148,16 @@ class Trainer:
 
     def _planned(self, deadline: float | None) -> StepPlan:
         """The plan of a new run, which is validated first: where training does not help, the base is best."""
-        precision = self._fastest_precision()
+        precision = chosen_precision(self._learner, self._sampler)
         steps = self.config.steps or max(1, self._most_edges // self.config.sampling.skills_per_batch)
         per_validation = self._validate()
         if deadline is not None:
-            with BatchesAhead(self._sampler, self.model.encoder, self.config.loss) as batches:
-                per_step = seconds_per_step(self._trials(batches, precision), self.model.encoder.device)
+            per_step = measured_step(self._learner, self._sampler, precision)
             left = _USED_SHARE * (deadline - time.perf_counter())
             steps = min(steps, steps_within(left, per_step, per_validation, self.config.evaluate_every))
         plan = StepPlan(steps=steps, precision=precision)
         self._save_state(plan)
         return plan
-
-    def _trials(self, batches: Iterator[TrainingBatch], precision: Precision) -> Iterator[None]:
-        for batch in batches:
-            self._learner.trial(batch.prepared, precision)
-            yield
-
-    def _fastest_precision(self) -> Precision:
-        if self.config.precision != "auto":
-            return self.config.precision
-        sampling = self.config.sampling
-        if self.model.encoder.device.type == "cpu":
-            fewer = min(sampling.skills_per_batch, _CPU_TRIAL_SKILLS)
-            sampling = sampling.model_copy(update={"skills_per_batch": fewer, "queries_per_batch": fewer})
-        sampler = BatchSampler(self._sampler.graphs, sampling, self.config.seed)
-        batch = make_batch(sampler, self.model.encoder, self.config.loss, step=0)
-        seconds: dict[Precision, float] = {}
-        for precision in ("float32", "bfloat16"):
-            trials = self._trials(repeat(batch), precision)
-            seconds[precision] = seconds_per_step(trials, self.model.encoder.device, *PRECISION_TRIALS)
-        return min(seconds, key=lambda precision: seconds[precision])
 
     def _is_validation_due(self, plan: StepPlan) -> bool:
         step = self._progress.step

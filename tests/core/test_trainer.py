@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.core.test_gradient_cache import graphs
 from tests.core.training_setup import (
@@ -27,12 +30,14 @@ from tests.core.training_setup import (
     weights_of,
 )
 from tests.fakes import save_tiny_model
+from uwe_core.batches_ahead import make_batch
 from uwe_core.errors import ArtefactError, ConfigurationError, DivergenceError, FingerprintError
 from uwe_core.learner import Learner
 from uwe_core.model import UweModel, read_checkpoint_info
 from uwe_core.objective import GraphLossConfig, LossConfig
 from uwe_core.observer import Validation
 from uwe_core.run_folder import RunFolder, bytes_needed
+from uwe_core.sampling import BatchSampler
 from uwe_core.train_state import TENSORS_FILE, TrainState
 from uwe_core.trainer import Trainer
 
@@ -235,6 +240,37 @@ def test_nothing_is_applied_from_a_gradient_that_is_not_finite(loss_is_finite: b
     assert all(torch.equal(before[name], after[name]) for name in before)
     update(0.5, 1.0)
     assert not torch.equal(next(iter(before.values())), next(iter(learner.tensors().values())))
+
+
+class ReadsByTheHost(TorchDispatchMode):
+    """Notes operations for which the host would have to wait for a GPU.
+
+    But for one that is not ours: the library looks whether a mask of padding masks anything.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        name = function.overloadpacket._qualified_op_name
+        if name in ("aten::_local_scalar_dense", "aten::nonzero"):
+            callers = [frame.filename for frame in traceback.extract_stack()]
+            if not any(caller.endswith("transformers/masking_utils.py") for caller in callers):
+                self.found.append(name)
+        return function(*arguments, **(named or {}))
+
+
+def test_no_step_reads_a_value_from_the_device(base: Path) -> None:
+    config = tiny_config()
+    learner = Learner(tiny_model(base).encoder, config)
+    batch = make_batch(BatchSampler(graphs(), config.sampling, 0), learner.encoder, config.loss, 0).prepared
+    with ReadsByTheHost() as reads:
+        outcome = learner.step(batch, 1e-3, "float32")
+    assert reads.found == []
+    with ReadsByTheHost() as reads:
+        bool(outcome.values[0] > 0)
+    assert reads.found, "or this test shows nothing"
 
 
 def test_a_plan_by_the_clock_is_kept_when_the_run_is_resumed(base: Path, tmp_path: Path) -> None:
