@@ -85,7 +85,7 @@ def build_command(  # noqa: PLR0913, PLR0917 - a command has as many options as 
     columns = VacancyColumns(title=title, description=description)
     named = RawSources(tuple(vacancies or ()), columns, onet, skillskape, texts)
     settings = read_config(config) if config else BuildConfig()
-    runner = RayRunner(ray_address, max(1, ray)) if ray or ray_address else LocalRunner()
+    runner = RayRunner.sharing_gpus(ray_address, max(1, ray)) if ray or ray_address else LocalRunner()
     graph_build(Workspace(out, runner, tell_stage), data, named, skills, settings, device).run()
 
 

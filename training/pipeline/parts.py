@@ -58,6 +58,11 @@ class RayRunner:
     workers: int = 2
     gpus_per_worker: float = 0
 
+    @classmethod
+    def sharing_gpus(cls, address: str | None, workers: int) -> RayRunner:
+        """Workers that share the GPUs of this machine, where it has some, at most one each."""
+        return cls(address, workers, min(1.0, torch.cuda.device_count() / workers))
+
     def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
         """See `Runner`.
 
