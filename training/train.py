@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,10 +34,11 @@ from uwe_core.adapter import ADAPTER_FILE
 from uwe_core.errors import ConfigurationError
 from uwe_core.facts import read_facts
 from uwe_core.files import sha256_of, write_text
-from uwe_core.graph import read_graphs
+from uwe_core.graph import BipartiteGraph, read_graphs
 from uwe_core.model import CheckpointInfo, UweModel
 from uwe_core.observer import Observer
 from uwe_core.run_folder import RunFolder
+from uwe_core.sample import sample_skills
 from uwe_core.trainer import Trainer, TrainResult
 
 RUN_FORMAT = 1
@@ -99,6 +100,8 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
     start = time.perf_counter()
     _refuse_another_run(request)
     graphs = read_graphs(request.graphs)
+    if request.data == SAMPLE:
+        _refuse_foreign_skills(graphs.values())
     leak_check(request.data).refuse(graphs.values())
     datasets = validation_datasets(request.graphs, request.data, request.config.validation)
     fingerprint = graphs_fingerprint(request.graphs)
@@ -169,6 +172,22 @@ def _refuse_another_run(request: TrainRequest) -> None:
         raise ConfigurationError(f"{request.out} holds a run already: --resume goes on with it")
     if found.config != request.config:
         raise ConfigurationError(f"the run in {request.out} has another configuration, see {RUN_FILE} in it")
+
+
+def _refuse_foreign_skills(graphs: Iterable[BipartiteGraph]) -> None:
+    """The sample's leak check knows of its own test texts alone, so it lets no other taxonomy pass.
+
+    Raises:
+        ConfigurationError: a skill is not of the sample.
+    """
+    known = set(sample_skills().texts)
+    for graph in graphs:
+        foreign = [skill for skill in graph.queries if skill not in known] if graph.of_skills else []
+        if foreign:
+            raise ConfigurationError(
+                f"'{foreign[0]}' is no skill of the sample: name the evaluation data, whose texts may not be trained "
+                "on (--data)"
+            )
 
 
 def _record(request: TrainRequest, fingerprint: str) -> RunRecord:

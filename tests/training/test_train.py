@@ -146,6 +146,14 @@ def test_a_test_text_among_the_graphs_stops_training_before_it_begins(
     assert not (tmp_path / "run").exists()
 
 
+def test_graphs_of_another_taxonomy_do_not_pass_by_the_samples_leak_check(
+    base: Path, graphs_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="'weld' is no skill of the sample: name the evaluation data"):
+        train(TrainRequest(graphs_folder, "sample", tiny_run(base), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
