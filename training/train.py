@@ -181,13 +181,13 @@ def _refuse_foreign_skills(graphs: Iterable[BipartiteGraph]) -> None:
         ConfigurationError: a skill is not of the sample.
     """
     known = set(sample_skills().texts)
-    foreign = next(
-        (skill for graph in graphs if graph.of_skills for skill in graph.queries if skill not in known), None
-    )
-    if foreign is not None:
-        raise ConfigurationError(
-            f"'{foreign}' is no skill of the sample: name the evaluation data whose texts may not be trained on (--data)"
-        )
+    for graph in graphs:
+        foreign = [skill for skill in graph.queries if skill not in known] if graph.of_skills else []
+        if foreign:
+            raise ConfigurationError(
+                f"'{foreign[0]}' is no skill of the sample: name the evaluation data, whose texts may not be trained "
+                "on (--data)"
+            )
 
 
 def _record(request: TrainRequest, fingerprint: str) -> RunRecord:
