@@ -24,6 +24,7 @@ from uwe_core.loss import ContrastiveLoss
 from uwe_core.objective import BatchLoss, LossConfig, Objective, objective_loss, sum_of_terms
 from uwe_core.packed_tokens import PackedTokens
 from uwe_core.prepared_batch import PreparedBatch
+from uwe_core.ranks import Ranks
 from uwe_core.types import RaggedTokens
 
 
@@ -76,15 +77,23 @@ def batch_loss(
 
 
 def cached_step(
-    encoder: TokenEncoder, batch: PreparedBatch, config: LossConfig, limits: StepLimits | None = None
+    encoder: TokenEncoder,
+    batch: PreparedBatch,
+    config: LossConfig,
+    limits: StepLimits | None = None,
+    ranks: Ranks | None = None,
 ) -> BatchLoss:
     """Add the gradients of the batch's loss to those of the encoder's weights, in bounded memory.
+
+    With several ranks, which all call it with the same batch, each adds a part: `GradientSum` makes it whole.
 
     Returns:
         The loss, without a graph of computation, on the encoder's device: nothing here waits for its value.
     """
     limits = limits or StepLimits()
-    encoding = encode_in_chunks(encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision, limits.bytes_kept)
+    encoding = encode_in_chunks(
+        encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision, limits.bytes_kept, ranks
+    )
     loss, gradient = token_gradients(
         encoding.tokens, batch.objectives, config.interaction, limits.pairs_per_block, limits.pairs_kept
     )

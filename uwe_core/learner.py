@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,8 +12,11 @@ from uwe_core.chunked_encoding import RandomState
 from uwe_core.encoder import Precision, TokenEncoder
 from uwe_core.errors import ArtefactError
 from uwe_core.gradient_cache import cached_step
+from uwe_core.gradient_sum import GradientSum
 from uwe_core.guarded_adamw import GuardedAdamW
+from uwe_core.objective import BatchLoss
 from uwe_core.prepared_batch import PreparedBatch
+from uwe_core.ranks import Ranks
 from uwe_core.train_config import TrainConfig
 from uwe_core.trainable import make_trainable
 
@@ -58,17 +61,20 @@ class Learner:
     Args:
         encoder: its backbone is changed in place; everything drawn begins with the configuration's seed.
         config: how.
+        ranks: that train together, each with a learner of the same arguments; None: this process is alone.
 
     Raises:
         ConfigurationError: the encoder cannot be trained so.
     """
 
-    def __init__(self, encoder: TokenEncoder, config: TrainConfig) -> None:
+    def __init__(self, encoder: TokenEncoder, config: TrainConfig, ranks: Ranks | None = None) -> None:
         torch.manual_seed(config.seed)
         self.encoder = encoder
         self.config = config
         self.parameters = make_trainable(encoder.backbone, config)
         self._optimiser = GuardedAdamW(self.parameters, config)
+        self._ranks = ranks or Ranks()
+        self._gradient_sum = GradientSum(self._ranks, self.parameters)
 
     @property
     def trained_weights(self) -> int:
@@ -77,8 +83,7 @@ class Learner:
 
     def step(self, batch: PreparedBatch, learning_rate: float, precision: Precision) -> StepOutcome:
         """One update, which is not made where the loss or the gradient is not finite."""
-        limits = self.config.limits.model_copy(update={"precision": precision})
-        loss = cached_step(self.encoder, batch, self.config.loss, limits)
+        loss = self._add_gradients(batch, precision)
         norm = self._optimiser.update(learning_rate, loss.total, self.config.clip_norm)
         self.encoder.weights_changed()
         values = torch.stack([loss.total, norm, *(term.value for term in loss.terms.values())])
@@ -86,10 +91,14 @@ class Learner:
 
     def trial(self, batch: PreparedBatch, precision: Precision) -> None:
         """The work of a step, of which nothing stays: neither a changed weight nor a drawn random number."""
-        limits = self.config.limits.model_copy(update={"precision": precision})
         with RandomState.now(self.encoder.device).replayed(self.encoder.device):
-            cached_step(self.encoder, batch, self.config.loss, limits)
+            self._add_gradients(batch, precision)
         self.encoder.backbone.zero_grad()
+
+    def _add_gradients(self, batch: PreparedBatch, precision: Precision) -> BatchLoss:
+        limits = self.config.limits.model_copy(update={"precision": precision})
+        loss = cached_step(self.encoder, batch, self.config.loss, limits, self._ranks)
+        return replace(loss, total=self._gradient_sum.add_up(loss.total))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that later steps depend on, by name."""
