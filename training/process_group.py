@@ -41,10 +41,13 @@ def process_group(device: str) -> Iterator[str]:
         torch.cuda.set_device(torch.device(own))
         # Gloo beside it: what the host asks the other hosts between two steps must not wait for the device.
         dist.init_process_group("cpu:gloo,cuda:nccl", timeout=_PATIENCE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     try:
         Ranks.here().wait()
         yield own
     finally:
+        torch.set_num_threads(threads)
         dist.destroy_process_group()
 
 

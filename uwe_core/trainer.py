@@ -185,7 +185,8 @@ class Trainer:
     def _step(self, batch: TrainingBatch, plan: StepPlan) -> None:
         step, config = self._progress.step, self.config
         rate = learning_rate_at(step, plan.steps, config.peak_learning_rate, config.warmup_share)
-        outcome = self._learner.step(batch.prepared, rate, plan.precision)
+        with_entropy = step % config.entropy_every == 0
+        outcome = self._learner.step(batch.prepared, rate, plan.precision, with_entropy=with_entropy)
         now = time.perf_counter()
         seconds, self._stepped_at = now - self._stepped_at, now
         # Only now, with this step on its way to the device, is the one before it read.
@@ -197,12 +198,12 @@ class Trainer:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        loss, norm, losses = pending.outcome.read()
+        loss, norm, losses, entropies = pending.outcome.read()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise divergence(self.model.encoder, pending.batch, pending.step, losses)
         texts = len(pending.batch.drawn.texts)
         self._observer.stepped(
-            StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds)
+            StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds, entropies)
         )
 
     def _validate(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from training.process_group import own_device, process_group
@@ -27,11 +28,15 @@ def test_the_environment_of_torchrun_makes_a_group_that_ends_with_the_block(monk
     there = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for name, value in there.items():
         monkeypatch.setenv(name, str(value))
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(threads))
     with process_group("cpu") as device:
+        assert torch.get_num_threads() == 1, "the processes of a machine share its processors"
         assert device == "cpu"
         assert dist.get_backend() == "gloo"
         assert Ranks.here() == Ranks(0, 1)
     assert not dist.is_initialized()
+    assert torch.get_num_threads() == threads
 
 
 def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
