@@ -27,6 +27,10 @@ def padded(counts: list[int], seed: int) -> tuple[Tensor, Tensor]:
     return tokens.masked_fill(~mask[..., None], torch.nan), mask
 
 
+def real(tokens: Tensor, counts: list[int]) -> list[Tensor]:
+    return [text[:count] for text, count in zip(tokens, counts, strict=True)]
+
+
 def by_loops(queries: list[Tensor], targets: list[Tensor], temperature: float) -> float:
     shares = []
     for target in targets:
@@ -44,10 +48,8 @@ def by_loops(queries: list[Tensor], targets: list[Tensor], temperature: float) -
 def test_it_is_what_loops_find(queries: list[int], targets: list[int], temperature: float, seed: int) -> None:
     (query, query_mask), (target, target_mask) = padded(queries, seed), padded(targets, seed + 1)
     found = attention_entropy(query, target, query_mask, target_mask, temperature)
-    texts = (
-        [text[:count] for text, count in zip(*side, strict=True)] for side in ((query, queries), (target, targets))
-    )
-    assert found.item() == pytest.approx(by_loops(*texts, temperature), abs=1e-5)
+    wanted = by_loops(real(query, queries), real(target, targets), temperature)
+    assert found.item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_temperature_far_too_low_gives_zero_and_one_far_too_high_one() -> None:
