@@ -82,6 +82,10 @@ def test_a_rank_without_a_chunk_takes_part_and_a_weight_without_a_gradient_stays
         assert findings["idle"]["mean"].item() == 1.5
 
 
+def test_a_loss_that_is_not_finite_on_one_rank_is_so_on_all(found: list[dict[str, Any]]) -> None:
+    assert all(findings["idle"]["spoilt"].isnan() for findings in found)
+
+
 def test_ranks_agree(found: list[dict[str, Any]]) -> None:
     for findings in found:
         assert findings["agreement"]["any"] == (True, False)
@@ -123,6 +127,14 @@ def test_one_rank_that_is_told_to_stop_stops_both_and_the_run_goes_on_as_if_it_h
     parts = found[0]["stopped"]["losses"] + found[0]["resumed"]["losses"]
     assert parts == found[0]["random"]["losses"]
     assert parts != found[0]["run"]["losses"], "or dropout was off"
+
+
+def test_a_plan_by_the_clock_is_that_of_the_first_rank_and_adapters_are_the_same(found: list[dict[str, Any]]) -> None:
+    one, other = (findings["timed"] for findings in found)
+    assert one["plan"] == other["plan"]
+    assert 10 < one["plan"].steps < 100_000
+    assert one["step"] == other["step"] == 2
+    assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in one["weights"])
 
 
 @given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 5))

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from tests.core.test_gradient_cache import LIMITS, graphs
-from tests.core.training_setup import Recorder, tiny_config, tiny_model, tiny_trainer, weights_of
+from tests.core.training_setup import LORA, Recorder, tiny_config, tiny_model, tiny_trainer, weights_of
 from uwe_core.batches_ahead import make_batch
 from uwe_core.errors import ConfigurationError
 from uwe_core.gradient_cache import cached_step
@@ -75,6 +75,7 @@ def run_findings(base: Path, folder: Path, config: TrainConfig, **how: Any) -> d
         "step": result.progress.step,
         "best": result.progress.best_average,
         "stopped": result.stopped,
+        "plan": result.plan,
     }
 
 
@@ -84,7 +85,9 @@ def sum_with_an_idle_rank(ranks: Ranks) -> dict[str, Any]:
     if ranks.is_first:
         weights["used"].grad = torch.full((2, 2), 3.0)
     mean = GradientSum(ranks, weights).add_up(torch.tensor(1.0 + ranks.rank))
-    return {"used": weights["used"].grad, "unused": weights["unused"].grad, "mean": mean}
+    summed = weights["used"].grad
+    spoilt = GradientSum(ranks, weights).add_up(torch.tensor(1.0 if ranks.is_first else torch.nan))
+    return {"used": summed, "unused": weights["unused"].grad, "mean": mean, "spoilt": spoilt}
 
 
 def agreement(ranks: Ranks) -> dict[str, Any]:
@@ -108,6 +111,7 @@ def work(rank: int, base: Path, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=RANKS)
     ranks = Ranks.here()
     random = run_config(dropout=0.2)
+    timed = run_config(lora=LORA, precision="auto").model_copy(update={"steps": 100_000, "evaluate_every": 10_000})
     found = {
         "gradients": step_gradients(base, ranks, tokens_per_chunk=30),
         "one chunk": step_gradients(base, ranks, tokens_per_chunk=10_000),
@@ -117,6 +121,7 @@ def work(rank: int, base: Path, folder: Path) -> None:
         "random": run_findings(base, folder / "random", random),
         "stopped": run_findings(base, folder / "parts", random, should_stop=StopOn(1, asked=1)),
         "resumed": run_findings(base, folder / "parts", random, resume=True),
+        "timed": run_findings(base, folder / "timed", timed, max_seconds=20.0, should_stop=StopOn(0, asked=2)),
     }
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
