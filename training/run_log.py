@@ -101,6 +101,7 @@ class TensorBoardLog:
         """Scalars of a step."""
         scalars = {"loss": report.loss, "learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
         scalars |= {f"loss/{name}": loss for name, loss in report.losses.items()}
+        scalars |= {f"entropy/{name}": entropy for name, entropy in report.entropies.items()}
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, report.step)
 

@@ -36,7 +36,8 @@ from uwe_core.facts import read_facts
 from uwe_core.files import sha256_of, write_text
 from uwe_core.graph import BipartiteGraph, read_graphs
 from uwe_core.model import CheckpointInfo, UweModel
-from uwe_core.observer import Observer
+from uwe_core.observer import Observer, Silent
+from uwe_core.ranks import Ranks
 from uwe_core.run_folder import RunFolder
 from uwe_core.sample import sample_skills
 from uwe_core.trainer import Trainer, TrainResult
@@ -93,12 +94,16 @@ class TrainRequest:
 def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
     """Train a model; the leak check comes before anything else.
 
+    Where a process group is there (`process_group.py`), every process of it calls this, and the first alone writes.
+
     Raises:
         LeakError: a test text is in the graphs.
         UweError: see `Trainer`.
     """
     start = time.perf_counter()
+    ranks = Ranks.here()
     _refuse_another_run(request)
+    ranks.wait()  # all have looked before the first writes
     graphs = read_graphs(request.graphs)
     if request.data == SAMPLE:
         _refuse_foreign_skills(graphs.values())
@@ -106,15 +111,15 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
     datasets = validation_datasets(request.graphs, request.data, request.config.validation)
     fingerprint = graphs_fingerprint(request.graphs)
     model = base_model(request.config, request.data, fingerprint, request.device)
-    with _locked(request.out), progress_bar("training") as bar:
-        logs: list[Observer] = [MetricsLog(request.out / METRICS_FILE), TerminalLog(bar)]
-        observer = Observers([*logs, *tensorboard_logs(request.out / TENSORBOARD_FOLDER)])
+    with _observer(request.out, ranks) as observer:
         judge = partial(validate, datasets=datasets)
         trainer = Trainer(model, list(graphs.values()), request.config.train, RunFolder(request.out), judge, observer)
-        write_text(request.out / RUN_FILE, _record(request, fingerprint).model_dump_json(indent=1) + "\n")
+        if ranks.is_first:
+            write_text(request.out / RUN_FILE, _record(request, fingerprint).model_dump_json(indent=1) + "\n")
         seconds = None if request.max_minutes is None else 60.0 * request.max_minutes - (time.perf_counter() - start)
         result = trainer.run(resume=request.resume, max_seconds=seconds, should_stop=should_stop)
-    save_curves(read_log(request.out / METRICS_FILE), request.out / PLOT_FILE)
+    if ranks.is_first:
+        save_curves(read_log(request.out / METRICS_FILE), request.out / PLOT_FILE)
     return result
 
 
@@ -205,6 +210,17 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
+
+
+@contextmanager
+def _observer(folder: Path, ranks: Ranks) -> Iterator[Observer]:
+    """The logs of the first rank, which keeps the folder locked; the others log nothing."""
+    if not ranks.is_first:
+        yield Silent()
+        return
+    with _locked(folder), progress_bar("training") as bar:
+        logs: list[Observer] = [MetricsLog(folder / METRICS_FILE), TerminalLog(bar)]
+        yield Observers([*logs, *tensorboard_logs(folder / TENSORBOARD_FOLDER)])
 
 
 @contextmanager

@@ -10,11 +10,14 @@ import typer
 
 from training.interruption import STOPPED_STATUS, stop_on_signals
 from training.options import Device
+from training.process_group import process_group
 from training.recipes import RECIPES, recipe_of
 from training.run_config import overridden
 from training.train import RunRecord, TrainRequest, read_run, train
 from training.validation import SAMPLE
 from uwe_core.errors import InputError
+from uwe_core.ranks import Ranks
+from uwe_core.trainer import TrainResult
 
 
 def train_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
@@ -36,19 +39,28 @@ def train_command(  # noqa: PLR0913, PLR0917 - a command has as many options as 
         float | None, typer.Option(help="Plan as many steps as fit, by the measured speed.", min=0)
     ] = None,
 ) -> None:
-    """Train a model on graphs. SIGTERM and SIGINT save first; the status is then 130."""
+    """Train a model on graphs. SIGTERM and SIGINT save first; the status is then 130.
+
+    Under torchrun several processes train one model: torchrun --no-python --nproc-per-node 2 uwe train ...
+    """
     found = read_run(out) if resume else None
     request = _new(out, graphs, recipe, data) if found is None else _resumed(out, found, graphs, recipe)
     config = overridden(request.config, settings or ())
-    request = replace(request, config=config, device=device, resume=resume, max_minutes=max_minutes)
-    with stop_on_signals() as should_stop:
+    with process_group(device) as own_device, stop_on_signals() as should_stop:
+        request = replace(request, config=config, device=own_device, resume=resume, max_minutes=max_minutes)
         result = train(request, should_stop)
+        if Ranks.here().is_first:
+            _tell(result, out)
+    if result.stopped:
+        raise typer.Exit(STOPPED_STATUS)
+
+
+def _tell(result: TrainResult, out: Path) -> None:
     progress = result.progress
     typer.echo(f"{out / 'best'}: MAP {progress.best_average:.1f} after step {progress.best_step}")
     typer.echo(f"{out / 'last'}: after step {progress.step} of {result.plan.steps}")
     if result.stopped:
         typer.echo(f"stopped, nothing is lost; to go on: uwe train --resume --out {out}", err=True)
-        raise typer.Exit(STOPPED_STATUS)
 
 
 def _new(out: Path, graphs: Path | None, recipe: str | None, data: str) -> TrainRequest:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from uwe_core.encoder import Precision, TokenEncoder, length_sorted_batches
 from uwe_core.packed_tokens import PackedTokens
+from uwe_core.ranks import Ranks, shares
 from uwe_core.saved_bytes import SavedBytes
 from uwe_core.types import RaggedTokens
 
@@ -44,8 +45,9 @@ class ChunkedEncoding:
     """Token embeddings of a batch, and what is needed to hand gradients on.
 
     Attributes:
-        tokens: without a graph of computation.
-        chunks: token ids of the texts of each chunk.
+        tokens: of all texts, without a graph of computation.
+        chunks: token ids of the texts of each chunk that this rank encodes.
+        first_row: of these chunks in `tokens`, where they stand end to end.
         states: random numbers as they were before each chunk.
         outputs: of each chunk that was kept, its token embeddings with their graph of computation; None of others.
         precision: of the encoder's products.
@@ -53,13 +55,17 @@ class ChunkedEncoding:
 
     tokens: PackedTokens
     chunks: Sequence[Sequence[Sequence[int]]]
+    first_row: int
     states: Sequence[RandomState]
     outputs: list[Float[Tensor, "_ dim"] | None]
     precision: Precision
 
     def backward(self, encoder: TokenEncoder, gradient: RaggedTokens) -> None:
-        """Add the gradients of the weights, given those of the token embeddings; kept graphs are gone afterwards."""
-        start = 0
+        """Add the gradients of the weights, given those of the token embeddings; kept graphs are gone afterwards.
+
+        With several ranks they are a part of the gradients, to be added up over ranks.
+        """
+        start = self.first_row
         for number in range(len(self.chunks)):
             tokens = self._output(encoder, number)
             torch.autograd.backward(tokens, gradient[start : start + len(tokens)])
@@ -79,8 +85,9 @@ def encode_in_chunks(
     tokens_per_chunk: int,
     precision: Precision = "float32",
     bytes_kept: int = 0,
+    ranks: Ranks | None = None,
 ) -> ChunkedEncoding:
-    """Encode in chunks of texts of similar length.
+    """Encode in chunks of texts of similar length, together with the other ranks.
 
     Args:
         encoder: not changed.
@@ -89,23 +96,32 @@ def encode_in_chunks(
         precision: of the encoder's products.
         bytes_kept: for graphs of computation; the first chunks' are kept until so much is spent, by the last of them
             at most a chunk's more.
+        ranks: of which each encodes a share of the chunks; None: this process is alone.
     """
-    positions = list(length_sorted_batches([len(ids) for ids in token_ids], tokens_per_chunk))
-    chunks = [[token_ids[position] for position in chunk] for chunk in positions]
-    embeddings: list[Tensor] = []
+    ranks = ranks or Ranks()
+    counts = [len(ids) for ids in token_ids]
+    positions = list(length_sorted_batches(counts, ranks.tokens_per_chunk(tokens_per_chunk, sum(counts))))
+    divided = shares([len(chunk) * counts[chunk[-1]] for chunk in positions], ranks.size)
+    own = divided[ranks.rank]
+    chunks = [[token_ids[position] for position in positions[number]] for number in own]
+    seed = ranks.common_seed()
+    # A rank without a chunk has no rows.
+    embeddings = [torch.empty(0, encoder.dim, device=encoder.device)]
     states: list[RandomState] = []
     outputs: list[Tensor | None] = []
     room = bytes_kept
-    for chunk in chunks:
-        states.append(RandomState.now(encoder.device))
+    for number, chunk in zip(own, chunks, strict=True):
         saved = SavedBytes(encoder.backbone.parameters())
-        with torch.set_grad_enabled(room > 0), saved:
+        with ranks.chunk_randomness(seed, number, encoder.device), torch.set_grad_enabled(room > 0), saved:
+            states.append(RandomState.now(encoder.device))
             output = encode_chunk(encoder, chunk, precision)
         room -= saved.total
         embeddings.append(output.detach())
         outputs.append(output if output.requires_grad else None)
-    tokens = PackedTokens.from_chunks(embeddings, positions, [len(ids) for ids in token_ids])
-    return ChunkedEncoding(tokens, chunks, states, outputs, precision)
+    texts = [[position for number in share for position in positions[number]] for share in divided]
+    rows = [sum(counts[text] for text in share) for share in texts]
+    tokens = PackedTokens.from_chunks(ranks.exchanged(torch.cat(embeddings), rows), texts, counts)
+    return ChunkedEncoding(tokens, chunks, sum(rows[: ranks.rank]), states, outputs, precision)
 
 
 def encode_chunk(encoder: TokenEncoder, token_ids: Sequence[Sequence[int]], precision: Precision) -> RaggedTokens:

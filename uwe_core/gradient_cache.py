@@ -9,12 +9,14 @@ instead of being computed twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from uwe_core.attention_entropy import graph_entropies
 from uwe_core.block_scores import backward_in_blocks, scores_in_blocks
 from uwe_core.chunked_encoding import encode_chunk, encode_in_chunks
 from uwe_core.encoder import TOKENS_PER_BATCH, Precision, TokenEncoder, length_sorted_batches
@@ -24,6 +26,7 @@ from uwe_core.loss import ContrastiveLoss
 from uwe_core.objective import BatchLoss, LossConfig, Objective, objective_loss, sum_of_terms
 from uwe_core.packed_tokens import PackedTokens
 from uwe_core.prepared_batch import PreparedBatch
+from uwe_core.ranks import Ranks
 from uwe_core.types import RaggedTokens
 
 
@@ -76,19 +79,39 @@ def batch_loss(
 
 
 def cached_step(
-    encoder: TokenEncoder, batch: PreparedBatch, config: LossConfig, limits: StepLimits | None = None
+    encoder: TokenEncoder,
+    batch: PreparedBatch,
+    config: LossConfig,
+    limits: StepLimits | None = None,
+    ranks: Ranks | None = None,
+    *,
+    with_entropy: bool = False,
 ) -> BatchLoss:
     """Add the gradients of the batch's loss to those of the encoder's weights, in bounded memory.
+
+    With several ranks, which all call it with the same batch, each adds a part: `GradientSum` makes it whole.
+
+    Args:
+        encoder: whose weights gather gradients.
+        batch: the texts, and which belong together.
+        config: the loss.
+        limits: of memory.
+        ranks: that share the encoder's work; None: this process is alone.
+        with_entropy: measure the attention too.
 
     Returns:
         The loss, without a graph of computation, on the encoder's device: nothing here waits for its value.
     """
     limits = limits or StepLimits()
-    encoding = encode_in_chunks(encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision, limits.bytes_kept)
+    encoding = encode_in_chunks(
+        encoder, batch.token_ids, limits.tokens_per_chunk, limits.precision, limits.bytes_kept, ranks
+    )
     loss, gradient = token_gradients(
         encoding.tokens, batch.objectives, config.interaction, limits.pairs_per_block, limits.pairs_kept
     )
     encoding.backward(encoder, gradient)
+    if with_entropy:
+        return replace(loss, entropies=graph_entropies(encoding.tokens, batch.objectives, config.interaction))
     return loss
 
 

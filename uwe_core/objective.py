@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Literal
 
@@ -144,10 +144,17 @@ def objective_loss(
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The weighted sum, and its terms before weighting; tensors on the model's device, to be read when convenient."""
+    """The loss of a batch; tensors on the model's device, to be read when convenient.
+
+    Attributes:
+        total: the weighted sum of the terms.
+        terms: before weighting.
+        entropies: of each term's attention, where they were asked for (`attention_entropy.py`).
+    """
 
     total: Float[Tensor, ""]
     terms: dict[str, ContrastiveLoss]
+    entropies: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
 def sum_of_terms(objectives: Sequence[Objective], loss_of: Callable[[Objective], ContrastiveLoss]) -> BatchLoss:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from uwe_core.step_plan import StepPlan
@@ -22,6 +22,7 @@ class StepReport:
         gradient_norm: before clipping.
         texts: encoded for it.
         seconds: from the step before to this one, without validating and saving.
+        entropies: of each graph's attention, between 0 and 1; empty where it was not measured.
     """
 
     step: int
@@ -31,6 +32,7 @@ class StepReport:
     gradient_norm: float
     texts: int
     seconds: float
+    entropies: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

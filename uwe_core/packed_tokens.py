@@ -44,7 +44,7 @@ class PackedTokens:
         order = np.concatenate([np.array(chunk, dtype=np.int64) for chunk in texts])
         starts = np.empty_like(all_counts)
         starts[order] = all_counts[order].cumsum() - all_counts[order]
-        return cls(torch.cat(list(chunks)), starts, all_counts)
+        return cls(chunks[0] if len(chunks) == 1 else torch.cat(list(chunks)), starts, all_counts)
 
     def groups(self, texts: Int64[ndarray, " chosen"], tokens_per_group: int) -> list[PaddedGroup]:
         """The chosen texts, shortest first, in groups of at most that many tokens, padding counted."""

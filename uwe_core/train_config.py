@@ -48,6 +48,7 @@ class TrainConfig(BaseModel):
         freeze_lowest_layers: leave so many layers above the embeddings as they are.
         evaluate_every: steps between validations.
         save_every: steps between states to resume from; each validation saves one too.
+        entropy_every: steps between measurements of the attention, see `attention_entropy.py`; the first is measured.
         patience: validations without a better one that end a run; None: never.
         sampling: how batches are drawn.
         loss: of a batch.
@@ -71,6 +72,7 @@ class TrainConfig(BaseModel):
     freeze_lowest_layers: int = Field(default=0, ge=0)
     evaluate_every: int = Field(default=50, ge=1)
     save_every: int = Field(default=50, ge=1)
+    entropy_every: int = Field(default=10, ge=1)
     patience: int | None = Field(default=None, ge=1)
     sampling: SamplingConfig = SamplingConfig()
     loss: LossConfig = LossConfig()

@@ -14,6 +14,7 @@ from uwe_core.graph import BipartiteGraph
 from uwe_core.learner import Learner, StepOutcome
 from uwe_core.model import UweModel
 from uwe_core.observer import Observer, Silent, StepReport, Validation, ValidationReport
+from uwe_core.ranks import Ranks
 from uwe_core.run_folder import RunFolder, save_checkpoint
 from uwe_core.sampling import BatchSampler
 from uwe_core.schedule import learning_rate_at
@@ -55,6 +56,9 @@ class _Pending:
 class Trainer:
     """Trains a model in place.
 
+    Where a process group is there, every process makes a trainer of the same arguments: the first one alone validates,
+    writes and tells the observer, and what it decides the others are told.
+
     Args:
         model: its encoder is changed; what it says of itself (base, data, seen spaces) goes into the checkpoints.
         graphs: to train on, each with a loss; those of weight 0 are left out.
@@ -81,7 +85,6 @@ class Trainer:
         self.config = config
         self.folder = folder
         self._validate_model = validate
-        self._observer = observer or Silent()
         trained = trained_graphs(graphs, config)
         self._most_edges = max(len(graph.edges) for graph in trained)
         self._sampler = BatchSampler(trained, config.sampling, config.seed)
@@ -90,12 +93,16 @@ class Trainer:
             base_fingerprint=model.encoder.fingerprint,
             data_fingerprint=model.info.training_data_fingerprint,
         )
-        self._learner = Learner(model.encoder, config)
+        self._ranks = Ranks.here()
+        self._observer = observer if observer and self._ranks.is_first else Silent()
+        self._learner = Learner(model.encoder, config, self._ranks)
         self._progress = TrainProgress()
         self._pending: _Pending | None = None
         self._stepped_at = time.perf_counter()
         weights = sum(weight.numel() for weight in model.encoder.backbone.parameters())
-        folder.prepare(self._learner.trained_weights, weights if config.lora is None else self._learner.trained_weights)
+        trained_weights = self._learner.trained_weights
+        if self._ranks.is_first:
+            folder.prepare(trained_weights, weights if config.lora is None else trained_weights)
 
     def run(
         self,
@@ -109,7 +116,7 @@ class Trainer:
         Args:
             resume: go on from the folder's state, where it has one, by the plan that stands in it.
             max_seconds: for everything; as many steps are planned as fit, by the speed of a few trials.
-            should_stop: asked between steps; where it says so, the state is saved first.
+            should_stop: asked between steps; where it says so on any rank, the state is saved first.
 
         Raises:
             ConfigurationError, ArtefactError: the state does not fit this run, or there is one and `resume` is false.
@@ -122,7 +129,7 @@ class Trainer:
         stopped = False
         with BatchesAhead(self._sampler, self.model.encoder, self.config.loss, self._progress.step) as batches:
             while True:
-                stopped = should_stop()
+                stopped = self._ranks.any(should_stop())
                 if not stopped and self._is_validation_due(plan):
                     self._validate()
                     self._save_state(plan)
@@ -133,10 +140,13 @@ class Trainer:
                     self._save_state(plan)
         self._read_pending()
         self._save_last(plan)
+        self._ranks.wait()
         return TrainResult(plan, self._progress, stopped)
 
     def _resumed(self, resume: bool) -> StepPlan | None:
         state = TrainState.read(self.folder.state)
+        # Before anyone goes on, as the first rank may then write another state.
+        self._ranks.refuse_difference(None if state is None else (state.progress, state.plan), "state to resume")
         if state is None:
             return None
         if not resume:
@@ -148,13 +158,15 @@ class Trainer:
 
     def _planned(self, deadline: float | None) -> StepPlan:
         """The plan of a new run, which is validated first: where training does not help, the base is best."""
-        precision = chosen_precision(self._learner, self._sampler)
+        faster = chosen_precision(self._learner, self._sampler)
+        precision = self._ranks.of_first(lambda: faster)
         steps = self.config.steps or max(1, self._most_edges // self.config.sampling.skills_per_batch)
         per_validation = self._validate()
         if deadline is not None:
             per_step = measured_step(self._learner, self._sampler, precision)
             left = _USED_SHARE * (deadline - time.perf_counter())
-            steps = min(steps, steps_within(left, per_step, per_validation, self.config.evaluate_every))
+            times = self._ranks.of_first(lambda: (left, per_step, per_validation))
+            steps = min(steps, steps_within(*times, self.config.evaluate_every))
         plan = StepPlan(steps=steps, precision=precision)
         self._save_state(plan)
         return plan
@@ -173,7 +185,8 @@ class Trainer:
     def _step(self, batch: TrainingBatch, plan: StepPlan) -> None:
         step, config = self._progress.step, self.config
         rate = learning_rate_at(step, plan.steps, config.peak_learning_rate, config.warmup_share)
-        outcome = self._learner.step(batch.prepared, rate, plan.precision)
+        with_entropy = step % config.entropy_every == 0
+        outcome = self._learner.step(batch.prepared, rate, plan.precision, with_entropy=with_entropy)
         now = time.perf_counter()
         seconds, self._stepped_at = now - self._stepped_at, now
         # Only now, with this step on its way to the device, is the one before it read.
@@ -185,42 +198,52 @@ class Trainer:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        loss, norm, losses = pending.outcome.read()
+        loss, norm, losses, entropies = pending.outcome.read()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise divergence(self.model.encoder, pending.batch, pending.step, losses)
         texts = len(pending.batch.drawn.texts)
         self._observer.stepped(
-            StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds)
+            StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds, entropies)
         )
 
     def _validate(self) -> float:
         """Judge the model and write checkpoints; the seconds it took."""
         self._read_pending()
         start = time.perf_counter()
-        backbone = self.model.encoder.backbone
-        backbone.eval()
-        validation = self._validate_model(self.model)
-        backbone.train()
+        validation = self._ranks.of_first(self._judge)
         self._progress = self._progress.validated(validation.average)
         is_best = self._progress.best_step == self._progress.step
         taken = time.perf_counter() - start
         self._observer.validated(ValidationReport(self._progress.step, validation, is_best, taken))
+        if self._ranks.is_first:
+            self._save_judged(validation, is_best=is_best)
+        self._stepped_at = time.perf_counter()
+        return self._stepped_at - start
+
+    def _judge(self) -> Validation:
+        backbone = self.model.encoder.backbone
+        backbone.eval()
+        validation = self._validate_model(self.model)
+        backbone.train()
+        return validation
+
+    def _save_judged(self, validation: Validation, *, is_best: bool) -> None:
         info = self.model.info.model_copy(update={"metrics": dict(validation.metrics)})
         judged = UweModel(self.model.encoder, info, self.model.name)
         for folder in (self.folder.best, self.folder.last) if is_best else (self.folder.last,):
             save_checkpoint(judged, self.config.lora, folder)
-        self._stepped_at = time.perf_counter()
-        return self._stepped_at - start
 
     def _save_state(self, plan: StepPlan) -> None:
         self._read_pending()
-        TrainState(self._identity, plan, self._progress, self._learner.tensors()).save(self.folder.state)
+        if self._ranks.is_first:
+            TrainState(self._identity, plan, self._progress, self._learner.tensors()).save(self.folder.state)
         self._stepped_at = time.perf_counter()
 
     def _save_last(self, plan: StepPlan) -> None:
         """Where a run ends between two validations, its model has no metrics."""
         if self._progress.validated_step != self._progress.step:
-            save_checkpoint(self.model, self.config.lora, self.folder.last)
+            if self._ranks.is_first:
+                save_checkpoint(self.model, self.config.lora, self.folder.last)
             self._save_state(plan)
 
 

@@ -196,11 +196,11 @@ def poisoned(trainer: Trainer, after: int) -> None:
     word = encoder.tokenizer.convert_tokens_to_ids("pressure")
     step = trainer._learner.step
 
-    def poisoning(batch: object, *others: object) -> object:
+    def poisoning(batch: object, *others: object, **named: object) -> object:
         if trainer._progress.step == after:
             with torch.no_grad():
                 encoder.backbone.get_input_embeddings().weight[word] = torch.nan
-        return step(batch, *others)  # type: ignore[arg-type]
+        return step(batch, *others, **named)  # type: ignore[arg-type]
 
     trainer._learner.step = poisoning  # type: ignore[assignment]
 
@@ -266,11 +266,23 @@ def test_no_step_reads_a_value_from_the_device(base: Path) -> None:
     learner = Learner(tiny_model(base).encoder, config)
     batch = make_batch(BatchSampler(graphs(), config.sampling, 0), learner.encoder, config.loss, 0).prepared
     with ReadsByTheHost() as reads:
-        outcome = learner.step(batch, 1e-3, "float32")
+        outcome = learner.step(batch, 1e-3, "float32", with_entropy=True)
     assert reads.found == []
     with ReadsByTheHost() as reads:
         bool(outcome.values[0] > 0)
     assert reads.found, "or this test shows nothing"
+
+
+def test_the_attention_is_measured_every_few_steps_and_changes_nothing(base: Path, tmp_path: Path) -> None:
+    often, seldom = Recorder(), Recorder()
+    tiny_trainer(base, tmp_path / "often", tiny_config(entropy_every=2), often).run()
+    tiny_trainer(base, tmp_path / "seldom", tiny_config(entropy_every=100), seldom).run()
+    assert often.losses == seldom.losses
+    assert [bool(report.entropies) for report in often.steps] == [True, False, True, False, True, False]
+    assert [bool(report.entropies) for report in seldom.steps] == [True] + [False] * 5
+    first = often.steps[0]
+    assert first.entropies.keys() == first.losses.keys()
+    assert all(0 < entropy < 1 for entropy in first.entropies.values())
 
 
 def test_a_plan_by_the_clock_is_kept_when_the_run_is_resumed(base: Path, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
-from training.run_log import MetricsLog, Observers, TerminalLog, read_log, tensorboard_logs
+from training.run_log import MetricsLog, Observers, TensorBoardLog, TerminalLog, read_log, tensorboard_logs
 from training.run_plots import save_curves
 from training.terminal import progress_bar
 from uwe_core.observer import Observer, StepReport, Validation, ValidationReport
@@ -15,7 +16,7 @@ PLAN = StepPlan(steps=4, precision="float32")
 
 
 def step(number: int, loss: float = 2.0) -> StepReport:
-    return StepReport(number, loss, {"job": loss, "sentence": loss / 2}, 1e-3, 0.5, 100, 2.0)
+    return StepReport(number, loss, {"job": loss, "sentence": loss / 2}, 1e-3, 0.5, 100, 2.0, {"job": 0.5})
 
 
 def validation(number: int, average: float = 50.0, *, is_best: bool = True) -> ValidationReport:
@@ -40,6 +41,7 @@ def test_a_run_that_was_killed_and_resumed_is_logged_once(tmp_path: Path) -> Non
     ]  # fmt: skip
     assert lines[3]["average"] == 52.0
     assert lines[1]["losses"] == {"job": 2.0, "sentence": 1.0}
+    assert lines[1]["entropies"] == {"job": 0.5}
 
 
 def test_the_terminal_shows_loss_rate_and_validations(capsys: object, tmp_path: Path) -> None:
@@ -77,6 +79,15 @@ def test_all_observers_are_told(tmp_path: Path) -> None:
     everyone.validated(validation(1))
     assert len(read_log(tmp_path / "a.jsonl")) == 2
     assert read_log(tmp_path / "a.jsonl") == read_log(tmp_path / "b.jsonl")
+
+
+def test_tensorboard_is_told_losses_and_entropies() -> None:
+    told: dict[str, float] = {}
+    log = TensorBoardLog.__new__(TensorBoardLog)  # without its writer, which needs TensorBoard
+    log._writer = SimpleNamespace(add_scalar=lambda name, value, _: told.update({name: value}))
+    log.stepped(step(1))
+    assert told["loss/sentence"] == 1.0
+    assert told["entropy/job"] == 0.5
 
 
 def test_tensorboard_is_used_only_where_it_is_installed(tmp_path: Path) -> None:
