@@ -33,7 +33,7 @@ from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
 from uwe_core.files import write_text
-from uwe_core.gradient_cache import StepLimits
+from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
 

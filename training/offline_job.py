@@ -23,7 +23,7 @@ from training.workbench.results import ResultStore
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
-from uwe_core.trainer import TrainResult
+from uwe_core.trainer.trainer import TrainResult
 
 BUILD = "build"
 RUN = "run"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 from training.run_config import RunConfig
 from training.validation import ValidationConfig
+from uwe_core.batches.sampling import SamplingConfig
 from uwe_core.errors import InputError
-from uwe_core.gradient_cache import StepLimits
+from uwe_core.gradients.gradient_cache import StepLimits
+from uwe_core.gradients.objective import GraphLossConfig, LossConfig
 from uwe_core.interaction import InteractionConfig
-from uwe_core.objective import GraphLossConfig, LossConfig
-from uwe_core.sampling import SamplingConfig
-from uwe_core.train_config import LoraSettings, TrainConfig
+from uwe_core.trainer.train_config import LoraSettings, TrainConfig
 
 # A GPU is bound by kernel launches at the defaults, which are for processors.
 _GPU_LIMITS = StepLimits(tokens_per_chunk=2**15, pairs_per_block=2**24)

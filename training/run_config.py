@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.validation import ValidationConfig
 from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig
-from uwe_core.train_config import TrainConfig
+from uwe_core.trainer.train_config import TrainConfig
 
 
 class RunConfig(BaseModel):

@@ -11,9 +11,9 @@ from typing import Any
 
 from training.terminal import Bar
 from uwe_core.files import write_text
-from uwe_core.observer import Observer, StepReport, ValidationReport
-from uwe_core.step_plan import StepPlan
-from uwe_core.train_state import TrainProgress
+from uwe_core.trainer.observer import Observer, StepReport, ValidationReport
+from uwe_core.trainer.step_plan import StepPlan
+from uwe_core.trainer.train_state import TrainProgress
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"

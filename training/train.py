@@ -36,11 +36,11 @@ from uwe_core.facts import read_facts
 from uwe_core.files import sha256_of, write_text
 from uwe_core.graph import BipartiteGraph, read_graphs
 from uwe_core.model import CheckpointInfo, UweModel
-from uwe_core.observer import Observer, Silent
 from uwe_core.ranks import Ranks
-from uwe_core.run_folder import RunFolder
 from uwe_core.sample import sample_skills
-from uwe_core.trainer import Trainer, TrainResult
+from uwe_core.trainer.observer import Observer, Silent
+from uwe_core.trainer.run_folder import RunFolder
+from uwe_core.trainer.trainer import Trainer, TrainResult
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"

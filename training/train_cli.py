@@ -17,7 +17,7 @@ from training.train import RunRecord, TrainRequest, read_run, train
 from training.validation import SAMPLE
 from uwe_core.errors import InputError
 from uwe_core.ranks import Ranks
-from uwe_core.trainer import TrainResult
+from uwe_core.trainer.trainer import TrainResult
 
 
 def train_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has

@@ -21,7 +21,7 @@ from uwe_core.errors import DataError
 from uwe_core.graph import SKILLS_FILE
 from uwe_core.metrics import task_average
 from uwe_core.model import UweModel
-from uwe_core.observer import Validation
+from uwe_core.trainer.observer import Validation
 
 SAMPLE = "sample"
 METRICS = ("map", "rp@10")

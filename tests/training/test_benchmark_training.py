@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import save_tiny_model
 from tests.training.test_cli import Uwe, uwe  # noqa: F401 - a fixture
 from training.benchmark_training import ALONE, LABEL_WORDS, PARTS, TARGET_WORDS, made_up_graphs, measure_training
-from uwe_core.gradient_cache import StepLimits
+from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.model import UweModel
 
 

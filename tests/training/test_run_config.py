@@ -7,7 +7,7 @@ import pytest
 from training.recipes import RECIPES, recipe_of
 from training.run_config import RunConfig, overridden
 from uwe_core.errors import ConfigurationError, InputError
-from uwe_core.train_config import LoraSettings
+from uwe_core.trainer.train_config import LoraSettings
 
 
 @pytest.mark.parametrize("name", RECIPES)

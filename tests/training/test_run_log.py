@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from training.run_log import MetricsLog, Observers, TensorBoardLog, TerminalLog, read_log, tensorboard_logs
 from training.run_plots import save_curves
 from training.terminal import progress_bar
-from uwe_core.observer import Observer, StepReport, Validation, ValidationReport
-from uwe_core.step_plan import StepPlan
-from uwe_core.train_state import TrainProgress
+from uwe_core.trainer.observer import Observer, StepReport, Validation, ValidationReport
+from uwe_core.trainer.step_plan import StepPlan
+from uwe_core.trainer.train_state import TrainProgress
 
 PLAN = StepPlan(steps=4, precision="float32")
 

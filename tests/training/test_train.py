@@ -18,8 +18,8 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from tests.core.test_gradient_cache import SKILLS, TARGETS, graphs
-from tests.core.training_setup import tiny_config
+from tests.core.gradients.test_gradient_cache import SKILLS, TARGETS, graphs
+from tests.core.trainer.training_setup import tiny_config
 from tests.fakes import save_tiny_model
 from training.cli import app
 from training.interruption import stop_on_signals
@@ -30,8 +30,8 @@ from training.train import TrainRequest, read_run, train
 from uwe_core.errors import ArtefactError, ConfigurationError, FingerprintError, InputError, LeakError
 from uwe_core.graph import SKILL_EDGES_SCHEMA, SKILLS_SCHEMA, TEXT_EDGES_SCHEMA
 from uwe_core.model import UweModel
-from uwe_core.train_config import LoraSettings
-from uwe_core.train_state import TrainState
+from uwe_core.trainer.train_config import LoraSettings
+from uwe_core.trainer.train_state import TrainState
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,20 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from tests.training.pipeline.building import CONFIG, build_in, contents, write_sources
+from training.build_graphs import graph_build
 from training.pipeline.config import BuildConfig, read_config
 from training.pipeline.degrees import coverage, degrees
 from training.pipeline.graph_sources import SourceTables
 from training.pipeline.inputs import RawSources
 from training.pipeline.leaks import LeakCheck, leak_key, sample_leak_check
-from training.pipeline.parts import RayRunner
+from training.pipeline.parts import LocalRunner, RayRunner
 from training.pipeline.stage import read_manifest
 from training.pipeline.workspace import Workspace
 from uwe_core.errors import ConfigurationError, InputError
@@ -95,8 +97,11 @@ def test_a_finished_build_is_reused_and_a_change_redoes_what_depends_on_it(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_ray_workers_give_the_same_bytes(built: Path, raw: RawSources, tmp_path: Path) -> None:
+def test_ray_workers_give_the_same_bytes(
+    built: Path, raw: RawSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # a busy machine would starve them
     try:
         build_in(tmp_path, raw, RayRunner(workers=2))
     finally:
@@ -137,8 +142,10 @@ def test_two_builds_do_not_work_in_one_folder(built: Path, raw: RawSources) -> N
 
 
 def test_without_sources_or_a_threshold_there_is_a_clear_error(raw: RawSources, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "empty", LocalRunner(), lambda *_: None)
+    build = graph_build(workspace, "sample", RawSources(), None, CONFIG, "cpu")
     with pytest.raises(InputError, match="nothing to build graphs from"):
-        build_in(tmp_path / "empty", RawSources())
+        replace(build, texts=None).run()
     with pytest.raises(ConfigurationError, match=r"set extract\.threshold"):
         build_in(tmp_path / "blind", raw, config=BuildConfig())
 

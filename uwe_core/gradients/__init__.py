@@ -1,0 +1,1 @@
+"""The loss of a batch and its gradient in bounded memory."""

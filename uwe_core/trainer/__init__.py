@@ -1,0 +1,1 @@
+"""The loop from graphs to checkpoints."""
