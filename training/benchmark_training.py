@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from uwe_core.batches.prepared_batch import PreparedBatch, prepare
 from uwe_core.batches.sampling import BatchSampler, SamplingConfig
 from uwe_core.encoder import TokenEncoder, length_sorted_batches
 from uwe_core.gradients.chunked_encoding import encode_chunk, encode_in_chunks
 from uwe_core.gradients.gradient_cache import StepLimits, token_gradients
 from uwe_core.gradients.objective import LossConfig
+from uwe_core.gradients.prepared_batch import PreparedBatch, prepare
 from uwe_core.graph import BipartiteGraph
 from uwe_core.model import UweModel
 

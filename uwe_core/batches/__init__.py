@@ -1,1 +1,1 @@
-"""Batches of edges from bipartite graphs, from the draw to token ids."""
+"""Batches of edges, drawn from bipartite graphs."""

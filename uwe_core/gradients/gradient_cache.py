@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from uwe_core.batches.prepared_batch import PreparedBatch
 from uwe_core.encoder import TOKENS_PER_BATCH, Precision, TokenEncoder, length_sorted_batches
 from uwe_core.gradients.attention_entropy import graph_entropies
 from uwe_core.gradients.block_scores import backward_in_blocks, scores_in_blocks
@@ -24,6 +23,7 @@ from uwe_core.gradients.chunked_encoding import encode_chunk, encode_in_chunks
 from uwe_core.gradients.kept_blocks import KeptBlocks
 from uwe_core.gradients.objective import BatchLoss, LossConfig, Objective, objective_loss, sum_of_terms
 from uwe_core.gradients.packed_tokens import PackedTokens
+from uwe_core.gradients.prepared_batch import PreparedBatch
 from uwe_core.interaction import InteractionConfig, interact
 from uwe_core.loss import ContrastiveLoss
 from uwe_core.ranks import Ranks

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from uwe_core.batches.batch import Batch
-from uwe_core.batches.prepared_batch import PreparedBatch, prepare
 from uwe_core.batches.sampling import BatchSampler
 from uwe_core.encoder import TokenEncoder
 from uwe_core.gradients.objective import LossConfig
+from uwe_core.gradients.prepared_batch import PreparedBatch, prepare
 
 
 @dataclass(frozen=True)

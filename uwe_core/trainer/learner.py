@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uwe_core.batches.prepared_batch import PreparedBatch
 from uwe_core.encoder import Precision, TokenEncoder
 from uwe_core.errors import ArtefactError
 from uwe_core.gradients.chunked_encoding import RandomState
 from uwe_core.gradients.gradient_cache import cached_step
 from uwe_core.gradients.gradient_sum import GradientSum
 from uwe_core.gradients.objective import BatchLoss
+from uwe_core.gradients.prepared_batch import PreparedBatch
 from uwe_core.ranks import Ranks
 from uwe_core.trainer.guarded_adamw import GuardedAdamW
 from uwe_core.trainer.train_config import TrainConfig

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from tests.fakes import FAMILIES, save_tiny_model
-from uwe_core.batches.prepared_batch import PreparedBatch, prepare
 from uwe_core.batches.sampling import BatchSampler, SamplingConfig
 from uwe_core.encoder import TokenEncoder
 from uwe_core.gradients.gradient_cache import StepLimits, batch_loss, cached_step, token_gradients
 from uwe_core.gradients.objective import BatchLoss, GraphLossConfig, LossConfig, LossKind
 from uwe_core.gradients.packed_tokens import PackedTokens
+from uwe_core.gradients.prepared_batch import PreparedBatch, prepare
 from uwe_core.graph import BipartiteGraph
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.fakes import TINY_LIMIT, save_tiny_model
 from uwe_core.batches.batch import BatchText
-from uwe_core.batches.prepared_batch import Span, cut_around, tokenise_pieces
 from uwe_core.encoder import TokenEncoder
+from uwe_core.gradients.prepared_batch import Span, cut_around, tokenise_pieces
 from uwe_core.model import UweModel
 
 WORDS = st.lists(st.sampled_from(["nurse", "baker", "metal", "weld", ",", "(", "people"]), min_size=1, max_size=7)
