@@ -6,6 +6,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import that reads it
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -30,6 +31,15 @@ torch.set_num_threads(cpu_quota())
 def embedded_model() -> UweModel:
     """The built-in model with its real weights; tests must not change it."""
     return UweModel.from_pretrained("embedded", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """On tensors this small threads wait for each other longer than they work, and results are bit-equal."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from training.evaluate import data_candidates, read_datasets
+from training.evaluate import SAMPLE, data_candidates, read_datasets
 from training.pipeline.build import GraphBuild
 from training.pipeline.chance import fixed_choice
 from training.pipeline.config import BuildConfig
@@ -22,7 +22,6 @@ from uwe_core.errors import DataError, InputError
 from uwe_core.sample import sample_skills
 from uwe_core.target_space import TargetSpace
 
-SAMPLE = "sample"
 _ANSWERS = "answers.sqlite"
 
 

@@ -15,7 +15,15 @@ from rich.table import Table
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
-from training.evaluate import RESULTS_FOLDER, SplitChoice, data_candidates, judge_all, read_datasets, write_report
+from training.evaluate import (
+    RESULTS_FOLDER,
+    SAMPLE,
+    SplitChoice,
+    data_candidates,
+    judge_all,
+    read_datasets,
+    write_report,
+)
 from training.job_cli import job_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
@@ -92,7 +100,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     data: Annotated[
         str,
         typer.Option(help="'sample', 'hub', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR"),
-    ] = "sample",
+    ] = SAMPLE,
     task: Annotated[
         list[str] | None, typer.Option(help="Names of tasks or data sets; all where none is named.")
     ] = None,
@@ -111,7 +119,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     datasets, absent = read_datasets(candidates, task, half)
     models = list(build_models(model or ["embedded"], device))
     judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
-    is_real = data != "sample" and space_pair is None
+    is_real = data != SAMPLE and space_pair is None
     report = Report(models, datasets, judgements, absent, paper=is_real)
     print_whole(report.table())
     for gap in absent:
@@ -128,7 +136,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
 @benchmark_app.command("paper")
 def benchmark_paper(
     model: Annotated[list[str] | None, typer.Option(help="As for `uwe evaluate`.")] = None,
-    data: Annotated[str, typer.Option(help="As for `uwe evaluate`.", envvar="UWE_DATA_DIR")] = "sample",
+    data: Annotated[str, typer.Option(help="As for `uwe evaluate`.", envvar="UWE_DATA_DIR")] = SAMPLE,
     task: Annotated[
         list[str] | None, typer.Option(help="Names of tasks or data sets; all where none is named.")
     ] = None,

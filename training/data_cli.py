@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from training.build_graphs import graph_build
-from training.options import Device, Home
+from training.evaluate import SAMPLE
+from training.options import Data, Device, Home
 from training.pipeline.config import BuildConfig, read_config
 from training.pipeline.ingest import ingest, ingest_onet
 from training.pipeline.inputs import RawSources
@@ -67,9 +68,7 @@ def ingest_command(
 def build_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     out: Annotated[Path, typer.Option(help="Folder of all stages; finished ones are reused, killed ones go on.")],
     vacancies: Annotated[list[str] | None, typer.Argument(help="CSV, JSONL or Parquet: files, folders, globs.")] = None,
-    data: Annotated[
-        str, typer.Option(help="'sample', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR")
-    ] = "sample",
+    data: Data = SAMPLE,
     onet: Annotated[Path | None, typer.Option(help="O*NET's folder, where it is not in --data.")] = None,
     skillskape: Annotated[Path | None, typer.Option(help="SkillSkape's folder, likewise.")] = None,
     texts: Annotated[Path | None, typer.Option(help="A file of generated texts, likewise.")] = None,

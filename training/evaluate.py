@@ -24,6 +24,7 @@ from uwe_core.files import write_text
 SplitChoice = Literal["validation", "test", "either"]
 
 RESULTS_FOLDER = "finished"
+SAMPLE = "sample"
 
 
 def data_candidates(data: str, choice: SplitChoice) -> list[list[DatasetEntry]]:
@@ -33,7 +34,7 @@ def data_candidates(data: str, choice: SplitChoice) -> list[list[DatasetEntry]]:
         data: `sample`, `hub`, or a folder.
         choice: the sample has a single split and ignores it.
     """
-    if data == "sample":
+    if data == SAMPLE:
         return [sample_workbench()]
     splits: list[Split] = ["test", "validation"] if choice == "either" else [choice]
     if data == "hub":

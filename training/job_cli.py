@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from training.data_cli import tell_stage
+from training.evaluate import SAMPLE
 from training.interruption import STOPPED_STATUS, stop_on_signals
 from training.offline_job import OfflineJob
-from training.options import Device, Home
+from training.options import Data, Device, Home
 from training.pipeline.config import BuildConfig, read_config
 from training.pipeline.inputs import RawSources
 from training.pipeline.parts import LocalRunner
@@ -24,9 +25,7 @@ def job_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it
     out: Annotated[Path, typer.Option(help="Folder of graphs, run and evaluation; what is finished is reused.")],
     recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")],
     vacancies: Annotated[list[str] | None, typer.Argument(help="CSV, JSONL or Parquet: files, folders, globs.")] = None,
-    data: Annotated[
-        str, typer.Option(help="'sample', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR")
-    ] = "sample",
+    data: Data = SAMPLE,
     build: Annotated[Path | None, typer.Option(help="A TOML file of settings of the graphs: docs/data.md.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="As for `uwe train`.")] = None,
     device: Device = "auto",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.build_graphs import graph_build
-from training.evaluate import RESULTS_FOLDER, data_candidates, judge_all, read_datasets, write_report
+from training.evaluate import RESULTS_FOLDER, SAMPLE, data_candidates, judge_all, read_datasets, write_report
 from training.pipeline.build import GRAPHS
 from training.pipeline.config import BuildConfig
 from training.pipeline.inputs import RawSources
@@ -16,7 +16,6 @@ from training.pipeline.workspace import Tell, Workspace
 from training.precompute import Precomputed, precompute
 from training.run_config import RunConfig
 from training.train import TrainRequest, read_run, train
-from training.validation import SAMPLE
 from training.workbench.baselines.specification import build_models
 from training.workbench.report import Report
 from training.workbench.results import ResultStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from training.build_graphs import leak_check
+from training.evaluate import SAMPLE
+from training.folder_lock import locked_folder
 from training.pipeline.stage import MANIFEST_FILE
 from training.run_config import RunConfig
 from training.run_log import (
@@ -28,7 +29,7 @@ from training.run_log import (
 )
 from training.run_plots import PLOT_FILE, save_curves
 from training.terminal import progress_bar
-from training.validation import SAMPLE, validate, validation_datasets
+from training.validation import validate, validation_datasets
 from training.workbench.tasks import SKILLS
 from uwe_core.adapter import ADAPTER_FILE
 from uwe_core.errors import ConfigurationError
@@ -218,26 +219,6 @@ def _observer(folder: Path, ranks: Ranks) -> Iterator[Observer]:
     if not ranks.is_first:
         yield Silent()
         return
-    with _locked(folder), progress_bar("training") as bar:
+    with locked_folder(folder, "run"), progress_bar("training") as bar:
         logs: list[Observer] = [MetricsLog(folder / METRICS_FILE), TerminalLog(bar)]
         yield Observers([*logs, *tensorboard_logs(folder / TENSORBOARD_FOLDER)])
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of the folder.
-
-    Raises:
-        ConfigurationError: another run is at work in it, or it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise ConfigurationError(f"the run folder {folder} cannot be written to: {error}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(f"another run is at work in {folder}") from error
-        yield

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from training.evaluate import SAMPLE
 from training.interruption import STOPPED_STATUS, stop_on_signals
-from training.options import Device
+from training.options import Data, Device
 from training.process_group import process_group
 from training.recipes import RECIPES, recipe_of
 from training.run_config import overridden
 from training.train import RunRecord, TrainRequest, read_run, train
-from training.validation import SAMPLE
 from uwe_core.errors import InputError
 from uwe_core.ranks import Ranks
 from uwe_core.trainer.trainer import TrainResult
@@ -27,10 +27,7 @@ def train_command(  # noqa: PLR0913, PLR0917 - a command has as many options as 
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key.sub=value, over the recipe: train.steps=100.")
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(help="'sample', or a folder in the layout of docs/evaluation.md.", envvar="UWE_DATA_DIR"),
-    ] = SAMPLE,
+    data: Data = SAMPLE,
     device: Device = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, as it began; a new one where there is none.")

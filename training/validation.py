@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.evaluate import data_candidates, read_datasets
+from training.evaluate import SAMPLE, data_candidates, read_datasets
 from training.pipeline.assemble import VALIDATION_FILE, VALIDATION_FOLDER
 from training.pipeline.chance import fixed_choice
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
@@ -23,7 +23,6 @@ from uwe_core.metrics import task_average
 from uwe_core.model import UweModel
 from uwe_core.trainer.observer import Validation
 
-SAMPLE = "sample"
 METRICS = ("map", "rp@10")
 # SkillNorm has a test split of its own to report on; of the others one half chooses and the other reports.
 _HALVES: dict[str, Half] = {"skillnorm": "all", "skillextract": "selecting", "jobnorm": "selecting"}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from training.build_graphs import graph_build
 from training.pipeline.config import BuildConfig, DocumentsConfig, ExtractConfig
@@ -22,13 +20,7 @@ from training.sources.sample_texts import SampleTexts, written_by_rule
 from training.train import TrainRequest, train
 from uwe_core.sample import sample_skills
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def described() -> list[DescribedSkill]:

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,10 @@ from uwe_core.trainer.train_state import TrainState
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Also where a command would set as many as there are processors."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def commands_of_their_own(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets as many threads as there are processors, and reads where the evaluation data are."""
     monkeypatch.setattr("training.cli.cpu_quota", lambda: 1)
     monkeypatch.delenv("UWE_DATA_DIR", raising=False)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

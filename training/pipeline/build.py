@@ -43,6 +43,7 @@ from training.workbench.baselines.specification import load_model
 from training.workbench.dataset import RankingDataset
 from uwe_core.errors import ConfigurationError, InputError
 from uwe_core.files import sha256_of
+from uwe_core.model import UweModel
 
 GRAPHS = "graphs"
 
@@ -60,7 +61,7 @@ class GraphBuild:
         config: of all stages.
         workspace: where they are kept.
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
-        fingerprints: of the models used so far, by word.
+        models: those used so far, by word.
     """
 
     raw: RawSources
@@ -71,7 +72,7 @@ class GraphBuild:
     config: BuildConfig
     workspace: Workspace
     device: str = "auto"
-    fingerprints: dict[str, str] = field(default_factory=dict)
+    models: dict[str, UweModel] = field(default_factory=dict)
 
     def run(self) -> Path:
         """All stages in order; the folder of the graphs.
@@ -127,7 +128,8 @@ class GraphBuild:
         config = self.config.extract
         # Without a document nothing is extracted, and no threshold is needed.
         given = config.threshold if self.workspace.manifests["documents"].counts["documents kept"] else 1.0
-        inputs = [config.model_dump(), given, [dataset.fingerprint for dataset in self.annotated]]
+        sentences = [dataset.fingerprint for dataset in self.annotated]
+        inputs = [config.model_dump(), given, sentences, self._model(config.model).fingerprint]
 
         def work(aside: Path, _: RunParts) -> dict[str, int]:
             if given is None and not self.annotated:
@@ -138,11 +140,11 @@ class GraphBuild:
             (aside / THRESHOLD_FILE).write_text(choice.model_dump_json(indent=1) + "\n")
             return {"annotated sentences": sum(len(dataset.queries) for dataset in self.annotated)}
 
-        self.workspace.stage("threshold", [threshold, extract], [*inputs, self._model(config.model)], [], work)
+        self.workspace.stage("threshold", [threshold, extract], inputs, [], work)
 
     def _choose(self) -> ThresholdChoice:
         config = self.config.extract
-        model = load_model(config.model, self.device)
+        model = self._model(config.model)
         return choose_threshold(
             model, self.annotated, self.workspace.indexes, config.most_per_sentence, config.precision_weight
         )
@@ -161,14 +163,14 @@ class GraphBuild:
         )
 
         def work(aside: Path, run: RunParts) -> dict[str, int]:
-            part.prepare()
+            part.prepare(self._model(config.model))
             rows = concatenate(run(part), aside / extract.PREDICTIONS_FILE, extract.PREDICTIONS_SCHEMA)
             found = pl.scan_parquet(aside / extract.PREDICTIONS_FILE).select(pl.col("document").n_unique()).collect()
             kept = int(found.item())
             total = self.workspace.manifests["documents"].counts["documents kept"]
             return {"predictions": rows, "documents": kept, "dropped: no confident prediction": total - kept}
 
-        inputs = [config.model_dump(), chosen, self._model(config.model), list(part.skills)]
+        inputs = [config.model_dump(), chosen, self._model(config.model).fingerprint, list(part.skills)]
         self.workspace.stage("predictions", [extract], inputs, ["documents"], work)
 
     def _jobs(self) -> None:
@@ -204,7 +206,7 @@ class GraphBuild:
             path.rename(aside / vectors.TEXTS_FILE)
             return {"texts": len(texts)}
 
-        inputs = [config.texts_per_part, self._model(config.model), [skill.label for skill in self.skills]]
+        inputs = [config.texts_per_part, self._model(config.model).fingerprint, [skill.label for skill in self.skills]]
         self.workspace.stage("vectors", [vectors, graph_sources], inputs, ["jobs", "generated"], work)
 
     def _enriched(self) -> None:
@@ -285,8 +287,8 @@ class GraphBuild:
             ),
         )  # fmt: skip
 
-    def _model(self, word: str) -> str:
-        """The fingerprint of a model, which is loaded for it once."""
-        if word not in self.fingerprints:
-            self.fingerprints[word] = load_model(word, self.device).fingerprint
-        return self.fingerprints[word]
+    def _model(self, word: str) -> UweModel:
+        """A model, which is loaded once."""
+        if word not in self.models:
+            self.models[word] = load_model(word, self.device)
+        return self.models[word]

@@ -116,9 +116,9 @@ class ExtractPart:
         """The rows of each part."""
         return group_sizes(self.documents / SENTENCES_FILE)
 
-    def prepare(self) -> None:
-        """Build the token index of the skills once, so that workers find it."""
-        skill_scorer(load_model(self.model, self.device), self.skills, self.indexes)
+    def prepare(self, model: UweModel) -> None:
+        """Build the token index of the skills once with the loaded model, so that workers find it."""
+        skill_scorer(model, self.skills, self.indexes)
 
 
 class _PartOperator:

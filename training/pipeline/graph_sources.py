@@ -68,9 +68,11 @@ class SourceTables:
     @cached_property
     def generated_titles(self) -> pl.DataFrame:
         """Generated titles with their skills, without those that stand for validation: `title`, `skill_id`."""
-        kept_out = set(self.validation_edges["title"].unique().map_elements(same_text_key, return_dtype=pl.String))
+        kept_out = {same_text_key(title) for title in self.validation_edges["title"].unique()}
         titles = self.generated("title").rename({"text": "title"})
-        return titles.filter(~titles["title"].map_elements(same_text_key, return_dtype=pl.String).is_in(list(kept_out)))
+        return titles.filter(
+            pl.Series([same_text_key(title) not in kept_out for title in titles["title"]], dtype=pl.Boolean)
+        )
 
     def texts_to_match(self) -> list[str]:
         """Every distinct text whose vector a later stage needs, sorted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
+from training.folder_lock import locked_folder
 from training.pipeline.parts import OperatorFactory, Runner, remove_parts, run_parts
 from training.pipeline.stage import StageManifest, code_of, run_stage, stage_fingerprint
 from training.terminal import progress_bar
-from uwe_core.errors import ConfigurationError
 
 _PARTS = ".parts"
 _INDEXES = ".indexes"
@@ -93,14 +92,9 @@ class Workspace:
         """Keep other builds out, and sweep away what killed ones left half written.
 
         Raises:
-            ConfigurationError: another build is at work in this folder.
+            ConfigurationError: another build is at work in this folder, or it cannot be made.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigurationError(f"another build is at work in {self.root}") from error
+        with locked_folder(self.root, "build"):
             for left in [*self.root.glob(".*.part"), *self.root.glob(".*.old")]:
                 shutil.rmtree(left, ignore_errors=True)
             yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +20,8 @@ from uwe_core.gradients.prepared_batch import PreparedBatch, prepare
 from uwe_core.graph import BipartiteGraph
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SKILLS = ["weld", "weld metal", "bake bread", "take blood", "care for people", "pressure", "bake , weld"]
 TARGETS = {
@@ -94,15 +95,6 @@ def uncached(encoder: TokenEncoder, batch: PreparedBatch, loss: LossConfig) -> B
     result = batch_loss(encoder, batch, loss, LIMITS)
     result.total.backward()
     return result
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On tensors this small threads wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -7,27 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.core.trainer.training_setup import Recorder, tiny_config, tiny_trainer
 from tests.fakes import save_tiny_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = Path(__file__).parents[2] / "golden/toy_run.json"
 STEPS = 20
 # Rounding differs between processors, and steps add it up.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_twenty_steps_have_the_recorded_losses(tmp_path: Path) -> None:

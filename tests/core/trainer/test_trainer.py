@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,19 +39,6 @@ from uwe_core.trainer.observer import Validation
 from uwe_core.trainer.run_folder import RunFolder, bytes_needed
 from uwe_core.trainer.train_state import TENSORS_FILE, TrainState
 from uwe_core.trainer.trainer import Trainer
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model("bert", tmp_path_factory.mktemp("model") / "base")
 
 
 class StopAfter:
@@ -109,6 +95,8 @@ KILLED = """
 import signal, sys, torch
 from pathlib import Path
 from tests.core.trainer.training_setup import Recorder, tiny_config, tiny_trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 torch.set_num_threads(1)
 class Announced(Recorder):
     def stepped(self, report):
