@@ -40,6 +40,8 @@ from uwe_core.trainer.run_folder import RunFolder, bytes_needed
 from uwe_core.trainer.train_state import TENSORS_FILE, TrainState
 from uwe_core.trainer.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class StopAfter:
     """Says stop when asked so many times."""
@@ -95,8 +97,6 @@ KILLED = """
 import signal, sys, torch
 from pathlib import Path
 from tests.core.trainer.training_setup import Recorder, tiny_config, tiny_trainer
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 torch.set_num_threads(1)
 class Announced(Recorder):
     def stepped(self, report):
