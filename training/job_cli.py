@@ -18,7 +18,7 @@ from training.pipeline.parts import LocalRunner
 from training.recipes import RECIPES, recipe_of
 from training.run_config import overridden
 from training.terminal import print_whole
-from uwe_core.catalogue import default_home
+from uwe_core.home import default_home
 
 
 def job_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has

@@ -10,13 +10,12 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uwe_core.builtin_models import MPNET, BuiltinModel
+from uwe_core.builtin_models import MPNET_BASE, BuiltinModel
 from uwe_core.errors import ChecksumError, DataError, MissingModelError
 from uwe_core.files import atomic_folder
 from uwe_core.model import CHECKPOINT_FILE, CheckpointInfo
 
-# By the name that the model has where it comes from.
-PACKAGE_MODELS = {"all-mpnet-base-v2": MPNET}
+PACKAGE_MODELS = {MPNET_BASE.name: MPNET_BASE}
 _KEPT_FILES = frozenset(
     {
         "model.safetensors",

@@ -20,7 +20,7 @@ _GPU_LIMITS = StepLimits(tokens_per_chunk=2**15, pairs_per_block=2**24)
 def paper() -> RunConfig:
     """The paper's values (section 5, appendix A): MPNet, all weights, three graphs, as long as its largest graph."""
     return RunConfig(
-        model="mpnet",
+        model="mpnet-base",
         interaction=InteractionConfig(interaction_temperature=0.1),
         train=TrainConfig(
             peak_learning_rate=8e-5,
@@ -34,7 +34,7 @@ def paper() -> RunConfig:
 def mpnet_gpu() -> RunConfig:
     """MPNet by adapters on our own data: the second prototype."""
     return RunConfig(
-        model="mpnet",
+        model="mpnet-base",
         interaction=InteractionConfig(interaction_temperature=1.0),
         train=TrainConfig(
             steps=313,
@@ -50,7 +50,7 @@ def mpnet_gpu() -> RunConfig:
 def minilm_gpu() -> RunConfig:
     """MiniLM by adapters on our own data: the first prototype."""
     return RunConfig(
-        model="embedded",
+        model="embedded-base",
         interaction=InteractionConfig(interaction_temperature=20.0),
         train=TrainConfig(
             steps=478,
@@ -66,7 +66,7 @@ def minilm_gpu() -> RunConfig:
 def minilm_cpu() -> RunConfig:
     """MiniLM by adapters in an hour or so on two processors."""
     return RunConfig(
-        model="embedded",
+        model="embedded-base",
         interaction=InteractionConfig(interaction_temperature=20.0),
         train=TrainConfig(
             steps=150,
@@ -86,7 +86,7 @@ def minilm_cpu() -> RunConfig:
 def smoke() -> RunConfig:
     """MiniLM on the sample, in about a minute on two processors: does everything work, and does it learn?"""
     return RunConfig(
-        model="embedded",
+        model="embedded-base",
         interaction=InteractionConfig(interaction_temperature=20.0),
         train=TrainConfig(
             steps=16,

@@ -26,7 +26,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = "embedded"
+    model: str = "embedded-base"
     interaction: InteractionConfig | None = None
     train: TrainConfig = TrainConfig()
     validation: ValidationConfig = ValidationConfig()

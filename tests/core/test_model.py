@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.fakes import FAMILIES, keep_weights, save_tiny_model, tiny_tokenizer
-from uwe_core.builtin_models import EMBEDDED, MPNET
+from uwe_core.builtin_models import BUILTIN_MODELS, EMBEDDED, EMBEDDED_BASE, MPNET, MPNET_BASE, BuiltinModel
 from uwe_core.errors import (
     ArtefactError,
     ChecksumError,
@@ -21,8 +21,15 @@ from uwe_core.errors import (
     FormatVersionError,
     MissingModelError,
 )
+from uwe_core.home import fetched_model
 from uwe_core.interaction import InteractionConfig
-from uwe_core.model import CheckpointInfo, UweModel
+from uwe_core.model import CheckpointInfo, UweModel, read_checkpoint_info
+
+
+def packaged(model: BuiltinModel) -> Path:
+    folder = model.package_folder()
+    assert folder is not None
+    return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -40,39 +47,61 @@ def test_what_is_saved_is_loaded_again(family: str, tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.encoder.encode(texts).embeddings, model.encoder.encode(texts).embeddings)
 
 
-def test_the_built_in_model_is_the_pinned_one_and_chose_its_temperature(embedded_model: UweModel) -> None:
-    folder = EMBEDDED.package_folder()
-    assert folder is not None
-    EMBEDDED.verify(folder)
-    assert embedded_model.interaction == InteractionConfig(interaction_temperature=20)
-    assert sum(parameter.numel() for parameter in embedded_model.encoder.backbone.parameters()) == pytest.approx(
-        22.6e6, rel=0.01
-    )
+@pytest.mark.parametrize("model", [EMBEDDED, EMBEDDED_BASE, MPNET], ids=lambda model: model.name)
+def test_what_is_in_packages_is_what_was_pinned(model: BuiltinModel) -> None:
+    model.verify(packaged(model))
 
 
-@pytest.mark.parametrize("name", EMBEDDED.hashes)
-def test_a_changed_file_of_the_built_in_model_is_noticed(name: str, tmp_path: Path) -> None:
-    folder = EMBEDDED.package_folder()
-    assert folder is not None
-    for file in EMBEDDED.hashes:
+def test_a_trained_model_is_its_base_with_other_weights(embedded_model: UweModel, embedded_base: UweModel) -> None:
+    assert embedded_model.info.base == EMBEDDED_BASE.name
+    assert embedded_base.interaction == InteractionConfig(interaction_temperature=20)
+    trained, base = embedded_model.encoder.backbone.state_dict(), embedded_base.encoder.backbone.state_dict()
+    changed = {name for name in base if not torch.equal(trained[name], base[name])}
+    assert changed
+    assert all(name.startswith("encoder.layer.") and name.endswith(".weight") for name in changed)
+    assert sum(weight.numel() for weight in base.values()) == pytest.approx(22.6e6, rel=0.01)
+
+
+@pytest.mark.parametrize("model", [EMBEDDED, MPNET], ids=lambda model: model.name)
+def test_an_adapter_of_ours_is_small_and_says_what_it_saw(model: BuiltinModel) -> None:
+    folder = packaged(model)
+    info = read_checkpoint_info(folder)
+    assert (folder / "adapter.safetensors").stat().st_size < 12e6
+    assert info is not None
+    assert info.base in BUILTIN_MODELS
+    assert "esco-skills" in info.seen_spaces
+
+
+@pytest.mark.parametrize("name", EMBEDDED_BASE.hashes)
+def test_a_changed_file_of_a_built_in_model_is_noticed(name: str, tmp_path: Path) -> None:
+    folder = packaged(EMBEDDED_BASE)
+    for file in EMBEDDED_BASE.hashes:
         (tmp_path / file).symlink_to(folder / file)
     (tmp_path / name).unlink()
     with pytest.raises(MissingModelError, match=name):
-        EMBEDDED.verify(tmp_path)
+        EMBEDDED_BASE.verify(tmp_path)
     (tmp_path / name).write_bytes((folder / name).read_bytes() + b" ")
     with pytest.raises(ChecksumError, match=name):
-        EMBEDDED.verify(tmp_path)
+        EMBEDDED_BASE.verify(tmp_path)
 
 
-def test_without_network_a_hub_model_says_what_to_do() -> None:
-    for name in ("mpnet", "somebody/some-encoder"):
+def test_without_network_a_hub_model_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UWE_HOME", str(tmp_path))
+    for name in ("mpnet", "mpnet-base", "somebody/some-encoder"):
         with pytest.raises(MissingModelError, match="uwe model get"):
             UweModel.from_pretrained(name, device="cpu")
 
 
+def test_a_fetched_model_goes_by_its_name_and_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UWE_HOME", str(tmp_path))
+    save_tiny_model("mpnet", fetched_model(MPNET_BASE.name))
+    with pytest.raises(ChecksumError, match=re.escape("model.safetensors")):
+        UweModel.from_pretrained("mpnet", device="cpu")
+
+
 @pytest.mark.parametrize("name", ["nonsense", "./nowhere", "/no/where", "a/b/c"])
 def test_a_name_that_is_nothing_is_a_clear_error(name: str) -> None:
-    with pytest.raises(MissingModelError, match="embedded, mpnet"):
+    with pytest.raises(MissingModelError, match="embedded, embedded-base, mpnet, mpnet-base"):
         UweModel.from_pretrained(name, device="cpu")
 
 
@@ -195,7 +224,7 @@ def test_a_hub_style_folder_without_our_file_is_a_plain_encoder(tmp_path: Path) 
 
 @pytest.mark.mpnet
 def test_the_papers_base_is_the_pinned_one(mpnet_dir: Path) -> None:
-    MPNET.verify(mpnet_dir)
+    MPNET_BASE.verify(mpnet_dir)
     model = UweModel.from_pretrained(mpnet_dir, device="cpu")
     assert (model.encoder.max_tokens, model.encoder.dim) == (512, 768)
-    assert model.interaction == MPNET.interaction
+    assert model.interaction == MPNET_BASE.interaction

