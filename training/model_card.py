@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from training.data_credits import data_credits, edges_by_graph, edges_by_source
+from training.evaluate import SAMPLE
 from training.run_record import RunRecord
 from uwe_core.builtin_models import BUILTIN_MODELS
 from uwe_core.interaction import InteractionConfig
@@ -79,7 +80,7 @@ def model_card(facts: CardFacts) -> str:
         _section("The score", [_interaction(facts.checkpoint.info.interaction)]),
         _section("Training data", _training_data(facts)),
         _section("Training", _training(facts)),
-        _section("Validation", _validation(facts.checkpoint)),
+        _section("Validation", _validation(facts.checkpoint, facts.run.data)),
         _section("Spaces it has seen", [_spaces(facts.checkpoint.info.seen_spaces)]),
         _section("Licence", [_licence(base)]),
     ]
@@ -164,11 +165,12 @@ def _trained_weights(train: TrainConfig) -> str:
     return f"{which}; frozen: {' and '.join(frozen)}" if frozen else which
 
 
-def _validation(checkpoint: CheckpointFacts) -> list[str]:
+def _validation(checkpoint: CheckpointFacts, data: str) -> list[str]:
     if not checkpoint.info.metrics:
         return ["This checkpoint was saved between two validations and has no figures."]
+    sets = "the sample's own tasks, which have no validation part" if data == SAMPLE else "validation sets, no test set"
     return [
-        f"Percentages after step {checkpoint.step}, on sets that chose the best checkpoint, not on test sets:",
+        f"Percentages after step {checkpoint.step}, on {sets}; the best checkpoint was chosen by their average:",
         _metrics_table(checkpoint.info.metrics),
     ]
 

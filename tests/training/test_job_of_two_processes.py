@@ -32,6 +32,15 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def tiny_model_of_all_words(folder: Path) -> Path:
+    """A tiny model for which unknown words are a known one: the sample has words that its tokenizer has not."""
+    path = save_tiny_model("bert", folder) / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["model"]["unk_token"] = "a"
+    path.write_text(json.dumps(tokenizer))
+    return folder
+
+
 def work(rank: int, commands: list[tuple[int, list[str]]], folder: Path) -> None:
     """What torchrun would have each process do; run by `torch.multiprocessing`."""
     os.environ |= {
@@ -51,7 +60,7 @@ def work(rank: int, commands: list[tuple[int, list[str]]], folder: Path) -> None
 
 @pytest.mark.heavy
 def test_both_train_one_does_the_rest_and_both_end_where_it_fails(tmp_path: Path) -> None:
-    base = save_tiny_model("bert", tmp_path / "base")
+    base = tiny_model_of_all_words(tmp_path / "base")
     build = tmp_path / "build.toml"
     build.write_text(f'[extract]\nmodel = "{base}"\nthreshold = 0.9\n[enrich]\nmodel = "{base}"\n')
     out, home = tmp_path / "out", tmp_path / "home"

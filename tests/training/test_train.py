@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from tests.core.gradients.test_gradient_cache import SKILLS, TARGETS, graphs
 from tests.core.trainer.training_setup import tiny_config
 from tests.fakes import save_tiny_model
+from training.benchmark import describe_machine
 from training.cli import app
 from training.interruption import stop_on_signals
 from training.pipeline.stage import StageManifest
@@ -124,6 +125,13 @@ def test_a_run_leaves_checkpoints_a_log_a_plot_and_its_record(
     assert info.training_data_fingerprint == record.graphs_fingerprint
     assert info.seen_spaces == ("esco-skills",)
     assert info.metrics.keys() == {f"{n}/{m}" for n in ("job2skill", "skill2job", "average") for m in ("map", "rp@10")}
+    assert (record.recipe, record.machine) == ("tiny", describe_machine("cpu"))
+    card = (out / "last/README.md").read_text()
+    for wanted in (
+        f"`{record.graphs_fingerprint}`", "| recipe | tiny |", "| steps | 6 of 6 |", f"| machine | {record.machine} |",
+        "| job | 5 | 1 | 0.3 |", "| onet | 3 |", "| data set | map | rp@10 |", "| skill2job | ", "`esco-skills`",
+    ):  # fmt: skip
+        assert wanted in card, wanted
 
 
 def test_a_value_set_on_the_command_line_is_in_the_record(
