@@ -62,7 +62,7 @@ def _work(job: OfflineJob, home: Path) -> bool:
     _first_alone(lambda: _build(job))
     with stop_on_signals() as should_stop:
         stopped = job.train(should_stop).stopped
-    _first_alone(lambda: _tell_stopped() if stopped else _finish(job, home))
+    _first_alone(_tell_stopped if stopped else lambda: _finish(job, home))
     return stopped
 
 
