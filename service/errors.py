@@ -36,6 +36,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.ChecksumError: (500, "internal_error"),
     errors.FingerprintError: (500, "internal_error"),
     errors.DivergenceError: (500, "internal_error"),
+    errors.PeerError: (500, "internal_error"),
     errors.UnavailableError: (503, "unavailable"),
     errors.NotReadyError: (503, "not_ready"),
     errors.OverloadedError: (503, "overloaded"),

@@ -19,8 +19,8 @@ from training.pipeline.workspace import Workspace
 from training.sources.esco import read_release
 from training.sources.vacancies import VacancyColumns
 from training.taxonomy import esco_taxonomy
-from uwe_core.home import default_home
 from uwe_core.errors import InputError
+from uwe_core.home import default_home
 
 data_app = typer.Typer(no_args_is_help=True, help="Import taxonomies and build what models are trained on.")
 

@@ -15,7 +15,8 @@ from training.pipeline.parts import Runner
 from training.pipeline.workspace import Tell, Workspace
 from training.precompute import Precomputed, precompute
 from training.run_config import RunConfig
-from training.train import TrainRequest, read_run, train
+from training.run_record import read_run
+from training.train import TrainRequest, train
 from training.workbench.baselines.specification import build_models
 from training.workbench.report import Report
 from training.workbench.results import ResultStore
@@ -42,6 +43,7 @@ class OfflineJob:
         run: settings of the training.
         runner: where the parts of the build are computed.
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
+        recipe: whose settings `run` are, but for single values.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class OfflineJob:
     run: RunConfig
     runner: Runner
     device: str = "auto"
+    recipe: str | None = None
 
     @property
     def model(self) -> Path:
@@ -67,7 +70,8 @@ class OfflineJob:
         """Train on the graphs, or go on where an earlier job was stopped."""
         folder = self.out / RUN
         graphs, began = self.out / BUILD / GRAPHS, read_run(folder) is not None
-        return train(TrainRequest(graphs, self.data, self.run, folder, self.device, resume=began), should_stop)
+        request = TrainRequest(graphs, self.data, self.run, folder, self.device, resume=began, recipe=self.recipe)
+        return train(request, should_stop)
 
     def evaluate(self) -> Report:
         """Judge the model that training began with and the best checkpoint, and write the report."""

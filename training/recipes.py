@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from training.run_config import RunConfig
+from training.trials import TrialConfig
 from training.validation import ValidationConfig
 from uwe_core.batches.sampling import SamplingConfig
 from uwe_core.errors import InputError
@@ -28,6 +29,7 @@ def paper() -> RunConfig:
             loss=_loss(interaction_temperature=0.1, title=0.0),
             limits=_GPU_LIMITS,
         ),
+        trials=TrialConfig(query_reductions=("sum", "mean"), steps=100),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from training.trials import TrialConfig
 from training.validation import ValidationConfig
 from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig
@@ -22,6 +23,7 @@ class RunConfig(BaseModel):
         interaction: the score that the trained model ranks with; None: the one it had.
         train: the training.
         validation: of it.
+        trials: short runs before it, which choose the query reduction of its loss; None: it is trained as it stands.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,7 @@ class RunConfig(BaseModel):
     interaction: InteractionConfig | None = None
     train: TrainConfig = TrainConfig()
     validation: ValidationConfig = ValidationConfig()
+    trials: TrialConfig | None = None
 
 
 def overridden(config: RunConfig, settings: Sequence[str]) -> RunConfig:

@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from training.benchmark import describe_machine
 from training.build_graphs import leak_check
 from training.evaluate import SAMPLE
-from training.folder_lock import locked_folder
-from training.pipeline.stage import MANIFEST_FILE
+from training.pipeline.stage import MANIFEST_FILE, read_manifest
 from training.run_config import RunConfig
-from training.run_log import (
-    METRICS_FILE,
-    TENSORBOARD_FOLDER,
-    MetricsLog,
-    Observers,
-    TerminalLog,
-    read_log,
-    tensorboard_logs,
-)
+from training.run_log import METRICS_FILE, read_log
 from training.run_plots import PLOT_FILE, save_curves
-from training.terminal import progress_bar
-from training.validation import validate, validation_datasets
+from training.run_record import RUN_FILE, RunRecord, installed_versions, read_run
+from training.training_run import TrainingRun, run_lock
+from training.trial_runs import run_trials
+from training.validation import validation_datasets
 from training.workbench.tasks import SKILLS
 from uwe_core.adapter import ADAPTER_FILE
 from uwe_core.errors import ConfigurationError
-from uwe_core.facts import read_facts
-from uwe_core.files import sha256_of, write_text
+from uwe_core.files import sha256_of
 from uwe_core.graph import BipartiteGraph, read_graphs
 from uwe_core.model import CheckpointInfo, UweModel
 from uwe_core.ranks import Ranks
 from uwe_core.sample import sample_skills
-from uwe_core.trainer.observer import Observer, Silent
-from uwe_core.trainer.run_folder import RunFolder
-from uwe_core.trainer.trainer import Trainer, TrainResult
-
-RUN_FORMAT = 1
-RUN_FILE = "run.json"
-_PACKAGES = ("unified-work-embeddings", "torch", "transformers", "tokenizers", "peft", "numpy")
-
-
-class RunRecord(BaseModel):
-    """`run.json`: what a run is, enough to resume it without saying anything again.
-
-    Attributes:
-        graphs: the folder of the graphs.
-        graphs_fingerprint: of their manifest.
-        data: `sample`, or the folder of evaluation data.
-        config: resolved, with every default.
-        versions: of what it ran with.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: int = RUN_FORMAT
-    graphs: str
-    graphs_fingerprint: str
-    data: str
-    config: RunConfig
-    versions: dict[str, str]
+from uwe_core.trainer.train_config import TrainConfig
+from uwe_core.trainer.train_state import RunIdentity
+from uwe_core.trainer.trainer import TrainResult
 
 
 @dataclass(frozen=True)
@@ -81,6 +44,7 @@ class TrainRequest:
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
         resume: go on from the run folder's state, where it has one.
         max_minutes: for everything.
+        recipe: whose configuration it is, but for single values.
     """
 
     graphs: Path
@@ -90,6 +54,7 @@ class TrainRequest:
     device: str = "auto"
     resume: bool = False
     max_minutes: float | None = None
+    recipe: str | None = None
 
 
 def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False) -> TrainResult:
@@ -111,27 +76,40 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
     leak_check(request.data).refuse(graphs.values())
     datasets = validation_datasets(request.graphs, request.data, request.config.validation)
     fingerprint = graphs_fingerprint(request.graphs)
-    model = base_model(request.config, request.data, fingerprint, request.device)
-    with _observer(request.out, ranks) as observer:
-        judge = partial(validate, datasets=datasets)
-        trainer = Trainer(model, list(graphs.values()), request.config.train, RunFolder(request.out), judge, observer)
-        if ranks.is_first:
-            write_text(request.out / RUN_FILE, _record(request, fingerprint).model_dump_json(indent=1) + "\n")
+    manifest = read_manifest(request.graphs)
+    fresh_base = partial(base_model, request.config, request.data, fingerprint, request.device)
+    base = fresh_base()
+    run = TrainingRun(
+        out=request.out,
+        record=_record(request, fingerprint),
+        graphs=list(graphs.values()),
+        graph_counts=manifest.counts if manifest else {},
+        datasets=datasets,
+        resume=request.resume,
+        should_stop=should_stop,
+    )
+    with run_lock(request.out):
+        config = _after_trials(run, base, fresh_base)
+        if isinstance(config, TrainResult):
+            return config
         seconds = None if request.max_minutes is None else 60.0 * request.max_minutes - (time.perf_counter() - start)
-        result = trainer.run(resume=request.resume, max_seconds=seconds, should_stop=should_stop)
-    if ranks.is_first:
-        save_curves(read_log(request.out / METRICS_FILE), request.out / PLOT_FILE)
+        result = run.train(base, config, request.out, "training", seconds)
+        if ranks.is_first:
+            save_curves(read_log(request.out / METRICS_FILE), request.out / PLOT_FILE)
     return result
 
 
-def read_run(folder: Path) -> RunRecord | None:
-    """The record of a run folder, or None where there is none.
-
-    Raises:
-        ArtefactError: it cannot be read.
-    """
-    path = folder / RUN_FILE
-    return read_facts(path, RunRecord, RUN_FORMAT) if path.is_file() else None
+def _after_trials(run: TrainingRun, base: UweModel, fresh_base: Callable[[], UweModel]) -> TrainConfig | TrainResult:
+    """The configuration to train with, which trials have completed where there are any; or a trial that was stopped."""
+    asked = run.record.config
+    if asked.trials is None:
+        return asked.train
+    identity = RunIdentity(
+        config=asked.train,
+        base_fingerprint=base.encoder.fingerprint,
+        data_fingerprint=run.record.graphs_fingerprint,
+    )
+    return run_trials(run, asked.trials, identity, fresh_base)
 
 
 def graphs_fingerprint(folder: Path) -> str:
@@ -202,23 +180,7 @@ def _record(request: TrainRequest, fingerprint: str) -> RunRecord:
         graphs_fingerprint=fingerprint,
         data=request.data if request.data == SAMPLE else str(Path(request.data).resolve()),
         config=request.config,
-        versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        recipe=request.recipe,
+        machine=describe_machine(request.device),
+        versions=installed_versions(),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-@contextmanager
-def _observer(folder: Path, ranks: Ranks) -> Iterator[Observer]:
-    """The logs of the first rank, which keeps the folder locked; the others log nothing."""
-    if not ranks.is_first:
-        yield Silent()
-        return
-    with locked_folder(folder, "run"), progress_bar("training") as bar:
-        logs: list[Observer] = [MetricsLog(folder / METRICS_FILE), TerminalLog(bar)]
-        yield Observers([*logs, *tensorboard_logs(folder / TENSORBOARD_FOLDER)])

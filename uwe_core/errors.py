@@ -20,6 +20,7 @@
     │   ├── ChecksumError          the bytes are not the ones that were written
     │   └── FingerprintError       made by another model or from other texts
     ├── DivergenceError            a training step gave a number that is not finite
+    ├── PeerError                  another process of the same run has failed
     └── UnavailableError           the server cannot take the work now
         ├── NotReadyError          still loading
         ├── OverloadedError        the queue is full
@@ -140,6 +141,10 @@ class DivergenceError(UweError):
         super().__init__(f"step {step}: {what} is not finite, with the texts {shown}")
         self.step = step
         self.texts = texts
+
+
+class PeerError(UweError):
+    """Another process of the same run has failed, for the reason that is told."""
 
 
 class UnavailableError(UweError):

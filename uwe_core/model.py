@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1
 CHECKPOINT_FILE = "uwe.json"
+CARD_FILE = "README.md"
 # Weights in pickle can run code when they are opened; only safetensors are ever fetched or read.
-_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", CARD_FILE]
 
 
 class CheckpointInfo(BaseModel):
@@ -95,7 +96,7 @@ class UweModel:
         """Load a model in evaluation mode.
 
         Args:
-            name: a built-in name (`embedded`, `mpnet`, `embedded-base`, `mpnet-base`), a local folder, or an id of the model hub.
+            name: a built-in name (`embedded`, `mpnet`; their bases end in `-base`), a local folder, or a hub id.
             revision: commit, tag or branch, for hub ids.
             device: `auto`, `cpu`, `cuda` or `cuda:n`.
             precision: of the weights; `auto` measures which is faster here.
@@ -115,12 +116,17 @@ class UweModel:
         if (folder / ADAPTER_FILE).is_file():
             encoder = cls.from_pretrained(_base_of(folder, info), device=device).encoder
             merge_adapter(encoder.backbone, folder / ADAPTER_FILE, info.adapter_scale)
+            encoder.weights_changed()
         else:
             encoder = _load_encoder(folder, target)
         return cls(with_precision(encoder, precision), info, str(name))
 
-    def save_pretrained(self, folder: Path) -> None:
+    def save_pretrained(self, folder: Path, card: str | None = None) -> None:
         """Write a checkpoint that `from_pretrained` reads, in the conventions of the model hub; all or nothing.
+
+        Args:
+            folder: replaced where it is there.
+            card: the model card, for people and for the hub; None writes none.
 
         Raises:
             ConfigurationError: the weights have been rounded for speed.
@@ -132,7 +138,7 @@ class UweModel:
                 self.encoder.backbone.save_pretrained(aside)
             self.encoder.tokenizer.save_pretrained(aside)
             info = self.info.model_copy(update={"adapter_scale": 1.0})  # the weights are written merged
-            (aside / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+            write_facts(aside, info, card)
 
 
 def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
@@ -146,6 +152,13 @@ def read_checkpoint_info(folder: Path) -> CheckpointInfo | None:
     if not path.is_file():
         return None
     return read_facts(path, CheckpointInfo, CHECKPOINT_FORMAT)
+
+
+def write_facts(folder: Path, info: CheckpointInfo, card: str | None) -> None:
+    """Write what a checkpoint says of itself: `uwe.json`, and its card where it has one."""
+    (folder / CHECKPOINT_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if card is not None:
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def _base_of(folder: Path, info: CheckpointInfo) -> str:

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from uwe_core.errors import ConfigurationError
+from uwe_core.errors import ConfigurationError, PeerError
 
 _Value = TypeVar("_Value")
 _SEEDS = 2**62
@@ -92,12 +92,26 @@ class Ranks:
         return flag if self.is_alone else any(self._gathered(flag))
 
     def of_first(self, make: Callable[[], _Value]) -> _Value:
-        """What the first rank makes, on every rank; the others do not make it."""
+        """What the first rank makes, on every rank; the others do not make it, and wait.
+
+        Raises:
+            PeerError: on the others, where the first has failed; there its own error goes on.
+        """
         if self.is_alone:
             return make()
-        made = [make()] if self.is_first else cast("list[_Value]", [None])
-        dist.broadcast_object_list(made, src=0)
-        return made[0]
+        if not self.is_first:
+            made, failure = self._broadcast(None)
+            if failure is not None:
+                raise PeerError(f"the first process has failed: {failure}")
+            return cast("_Value", made)
+        try:
+            value = make()
+        except Exception as error:
+            # Without a word from here the others would wait for as long as the group is patient.
+            self._broadcast((None, f"{type(error).__name__}: {error}"))
+            raise
+        self._broadcast((value, None))
+        return value
 
     def wait(self) -> None:
         """Wait until all ranks have come so far."""
@@ -111,6 +125,13 @@ class Ranks:
         """
         if not self.is_alone and len(set(map(repr, self._gathered(value)))) > 1:
             raise ConfigurationError(f"the processes of this run do not see the same {what}: do they share the folder?")
+
+    @staticmethod
+    def _broadcast(outcome: tuple[object, str | None] | None) -> tuple[object, str | None]:
+        """A value, or how making it failed, from the first rank to all."""
+        outcomes = [outcome]
+        dist.broadcast_object_list(outcomes, src=0)
+        return cast("tuple[object, str | None]", outcomes[0])
 
     def _gathered(self, value: _Value) -> list[_Value]:
         values = [value] * self.size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -20,12 +19,15 @@ from typer.testing import CliRunner, Result
 from tests.core.gradients.test_gradient_cache import SKILLS, TARGETS, graphs
 from tests.core.trainer.training_setup import tiny_config
 from tests.fakes import save_tiny_model
+from training.benchmark import describe_machine
 from training.cli import app
 from training.interruption import stop_on_signals
+from training.pipeline.stage import StageManifest
 from training.recipes import RECIPES
 from training.run_config import RunConfig
 from training.run_log import read_log
-from training.train import TrainRequest, read_run, train
+from training.run_record import read_run
+from training.train import TrainRequest, train
 from uwe_core.errors import ArtefactError, ConfigurationError, FingerprintError, InputError, LeakError
 from uwe_core.graph import SKILL_EDGES_SCHEMA, SKILLS_SCHEMA, TEXT_EDGES_SCHEMA
 from uwe_core.model import UweModel
@@ -78,8 +80,14 @@ def write_graphs(folder: Path) -> Path:
     titles = [("nurse for people", 3), ("bread baker", 2), ("a welder", 0), ("a welder", 1)]
     frame = pl.DataFrame(titles, schema={"title": pl.String, "skill_id": pl.Int32}, orient="row")
     frame.write_parquet(folder / "validation/titles.parquet")
-    (folder / "manifest.json").write_text(json.dumps({"stage": "graphs"}))
+    write_manifest(folder)
     return folder
+
+
+def write_manifest(folder: Path, fingerprint: str = "built") -> None:
+    counts = {"job: edges": 5, "job: texts": 4, "job: edges from onet": 3, "job: edges from generated": 2}
+    manifest = StageManifest(stage="graphs", fingerprint=fingerprint, counts=counts, checksums={})
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
 
 
 def tiny_run(base: Path, **changes: Any) -> RunConfig:
@@ -117,6 +125,13 @@ def test_a_run_leaves_checkpoints_a_log_a_plot_and_its_record(
     assert info.training_data_fingerprint == record.graphs_fingerprint
     assert info.seen_spaces == ("esco-skills",)
     assert info.metrics.keys() == {f"{n}/{m}" for n in ("job2skill", "skill2job", "average") for m in ("map", "rp@10")}
+    assert (record.recipe, record.machine) == ("tiny", describe_machine("cpu"))
+    card = (out / "last/README.md").read_text()
+    for wanted in (
+        f"`{record.graphs_fingerprint}`", "| recipe | tiny |", "| steps | 6 of 6 |", f"| machine | {record.machine} |",
+        "| job | 5 | 0.5 | 0.3 |", "| onet | 3 |", "| data set | map | rp@10 |", "| skill2job | ", "`esco-skills`",
+    ):  # fmt: skip
+        assert wanted in card, wanted
 
 
 def test_a_value_set_on_the_command_line_is_in_the_record(
@@ -213,7 +228,7 @@ def test_a_resumed_run_must_be_the_same_one(base: Path, graphs_folder: Path, dat
     with pytest.raises(ConfigurationError, match="another configuration"):
         train(request(tiny_run(base, seed=1), graphs_folder, resume=True))
     other = write_graphs(tmp_path / "other")
-    (other / "manifest.json").write_text(json.dumps({"stage": "other"}))
+    write_manifest(other, "built otherwise")
     with pytest.raises(FingerprintError, match="on other graphs"):
         train(request(config, other, resume=True))
     assert train(request(config, graphs_folder, resume=True)).progress.step == 6

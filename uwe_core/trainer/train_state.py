@@ -28,6 +28,7 @@ class TrainProgress(BaseModel):
     Attributes:
         step: updates made.
         validated_step: of the last validation.
+        last_average: its average.
         best_average: of all validations so far.
         best_step: where it was.
         worse_validations: since then.
@@ -37,6 +38,7 @@ class TrainProgress(BaseModel):
 
     step: int = 0
     validated_step: int | None = None
+    last_average: float | None = None
     best_average: float | None = None
     best_step: int | None = None
     worse_validations: int = 0
@@ -51,7 +53,7 @@ class TrainProgress(BaseModel):
             news = {"best_average": average, "best_step": self.step, "worse_validations": 0}
         else:
             news = {"worse_validations": self.worse_validations + 1}
-        return self.model_copy(update={**news, "validated_step": self.step})
+        return self.model_copy(update={**news, "validated_step": self.step, "last_average": average})
 
 
 class RunIdentity(BaseModel):

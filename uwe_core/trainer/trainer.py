@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from uwe_core.batches.sampling import BatchSampler
 from uwe_core.errors import ConfigurationError
@@ -16,7 +17,7 @@ from uwe_core.trainer.batches_ahead import BatchesAhead, TrainingBatch
 from uwe_core.trainer.divergence import divergence
 from uwe_core.trainer.learner import Learner, StepOutcome
 from uwe_core.trainer.observer import Observer, Silent, StepReport, Validation, ValidationReport
-from uwe_core.trainer.run_folder import RunFolder, save_checkpoint
+from uwe_core.trainer.run_folder import CheckpointFacts, RunFolder, save_checkpoint
 from uwe_core.trainer.schedule import learning_rate_at
 from uwe_core.trainer.speed_trials import chosen_precision, measured_step
 from uwe_core.trainer.step_plan import StepPlan, steps_within
@@ -131,7 +132,7 @@ class Trainer:
             while True:
                 stopped = self._ranks.any(should_stop())
                 if not stopped and self._is_validation_due(plan):
-                    self._validate()
+                    self._validate(plan)
                     self._save_state(plan)
                 if stopped or self._is_over(plan):
                     break
@@ -161,7 +162,7 @@ class Trainer:
         faster = chosen_precision(self._learner, self._sampler)
         precision = self._ranks.of_first(lambda: faster)
         steps = self.config.steps or max(1, self._most_edges // self.config.sampling.skills_per_batch)
-        per_validation = self._validate()
+        per_validation = self._validate(None)
         if deadline is not None:
             per_step = measured_step(self._learner, self._sampler, precision)
             left = _USED_SHARE * (deadline - time.perf_counter())
@@ -206,7 +207,7 @@ class Trainer:
             StepReport(pending.step, loss, losses, pending.learning_rate, norm, texts, pending.seconds, entropies)
         )
 
-    def _validate(self) -> float:
+    def _validate(self, plan: StepPlan | None) -> float:
         """Judge the model and write checkpoints; the seconds it took."""
         self._read_pending()
         start = time.perf_counter()
@@ -216,7 +217,7 @@ class Trainer:
         taken = time.perf_counter() - start
         self._observer.validated(ValidationReport(self._progress.step, validation, is_best, taken))
         if self._ranks.is_first:
-            self._save_judged(validation, is_best=is_best)
+            self._save_judged(validation, plan, is_best=is_best)
         self._stepped_at = time.perf_counter()
         return self._stepped_at - start
 
@@ -227,11 +228,15 @@ class Trainer:
         backbone.train()
         return validation
 
-    def _save_judged(self, validation: Validation, *, is_best: bool) -> None:
+    def _save_judged(self, validation: Validation, plan: StepPlan | None, *, is_best: bool) -> None:
         info = self.model.info.model_copy(update={"metrics": dict(validation.metrics)})
         judged = UweModel(self.model.encoder, info, self.model.name)
         for folder in (self.folder.best, self.folder.last) if is_best else (self.folder.last,):
-            save_checkpoint(judged, self.config.lora, folder)
+            self._save_checkpoint(judged, plan, folder)
+
+    def _save_checkpoint(self, model: UweModel, plan: StepPlan | None, folder: Path) -> None:
+        card = self.folder.card(CheckpointFacts(model.info, self._progress.step, plan))
+        save_checkpoint(model, self.config.lora, folder, card)
 
     def _save_state(self, plan: StepPlan) -> None:
         self._read_pending()
@@ -243,7 +248,7 @@ class Trainer:
         """Where a run ends between two validations, its model has no metrics."""
         if self._progress.validated_step != self._progress.step:
             if self._ranks.is_first:
-                save_checkpoint(self.model, self.config.lora, self.folder.last)
+                self._save_checkpoint(self.model, plan, self.folder.last)
             self._save_state(plan)
 
 

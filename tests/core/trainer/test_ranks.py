@@ -78,6 +78,10 @@ def test_ranks_agree(found: list[dict[str, Any]]) -> None:
         assert findings["agreement"]["any"] == (True, False)
         assert findings["agreement"]["first"] == "made by 0"
         assert "do not see the same number" in findings["agreement"]["refused"]
+    assert [findings["agreement"]["failed"] for findings in found] == [
+        "ValueError: nothing to be had",
+        "PeerError: the first process has failed: ValueError: nothing to be had",
+    ]
 
 
 def test_after_three_steps_both_ranks_have_the_weights_of_one_process(

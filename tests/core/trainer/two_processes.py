@@ -14,7 +14,7 @@ from torch import nn
 from tests.core.gradients.test_gradient_cache import LIMITS, graphs
 from tests.core.trainer.training_setup import LORA, Recorder, tiny_config, tiny_model, tiny_trainer, weights_of
 from uwe_core.batches.sampling import BatchSampler
-from uwe_core.errors import ConfigurationError
+from uwe_core.errors import ConfigurationError, PeerError
 from uwe_core.gradients.gradient_cache import cached_step
 from uwe_core.gradients.gradient_sum import GradientSum
 from uwe_core.ranks import Ranks
@@ -90,6 +90,10 @@ def sum_with_an_idle_rank(ranks: Ranks) -> dict[str, Any]:
     return {"used": summed, "unused": weights["unused"].grad, "mean": mean, "spoilt": spoilt}
 
 
+def _fail() -> None:
+    raise ValueError("nothing to be had")
+
+
 def agreement(ranks: Ranks) -> dict[str, Any]:
     try:
         ranks.refuse_difference(ranks.rank, "number")
@@ -97,7 +101,13 @@ def agreement(ranks: Ranks) -> dict[str, Any]:
     except ConfigurationError as error:
         refused = str(error)
     ranks.refuse_difference("same", "word")
+    try:
+        ranks.of_first(_fail)
+        failed = ""
+    except (ValueError, PeerError) as error:
+        failed = f"{type(error).__name__}: {error}"
     return {
+        "failed": failed,
         "any": (ranks.any(ranks.rank == 1), ranks.any(False)),
         "first": ranks.of_first(lambda: f"made by {ranks.rank}"),
         "refused": refused,
