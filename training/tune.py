@@ -133,6 +133,7 @@ def average_adapters(adapters: Sequence[Adapter], rank: int | None = None) -> tu
     info = first.info.model_copy(
         update={
             "adapter_scale": 1.0,
+            "calibration": {},
             "seen_spaces": tuple(seen),
             "training_data_fingerprint": fingerprints.pop() if len(fingerprints) == 1 else None,
         }
@@ -225,6 +226,7 @@ def _stored(
             "interaction": best.interaction,
             "adapter_scale": best.strength * adapter.info.adapter_scale,
             "metrics": dict(best.validation.metrics),
+            "calibration": {},  # of other scores
         }
     )
     whole = replace(adapter, info=info)
