@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.probe.texts import CONTROL, ProbeQuery
 from training.workbench.baselines.interface import RankingModel
+from training.workbench.evaluation import Progress
 from uwe_core.metrics import FloatArray, bootstrap_intervals
 
 TOP = 10
@@ -62,7 +63,9 @@ class AttributeFigures:
     beyond_control: tuple[Estimate, Estimate] | None
 
 
-def measure(model: RankingModel, queries: Sequence[ProbeQuery], targets: Sequence[str]) -> list[Movement]:
+def measure(
+    model: RankingModel, queries: Sequence[ProbeQuery], targets: Sequence[str], progress: Progress | None = None
+) -> list[Movement]:
     """Every variant of every query against one target space."""
     movements = []
     for position, query in enumerate(queries):
@@ -73,6 +76,8 @@ def measure(model: RankingModel, queries: Sequence[ProbeQuery], targets: Sequenc
             scores = model.scores([query.text, *(text for _, _, text in variants)], targets, "probe")
         for (attribute, word, _), (change, overlap) in zip(variants, compare_rankings(scores), strict=True):
             movements.append(Movement(position, attribute, word, change, overlap))
+        if progress is not None:
+            progress(position + 1, len(queries))
     return movements
 
 
