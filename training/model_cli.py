@@ -28,12 +28,14 @@ from training.tune import (
 )
 from training.validation import METRICS, ValidationConfig, half_datasets, validation_datasets
 from training.workbench.baselines.specification import build_models
+from training.workbench.dataset import Half
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.errors import InputError
 from uwe_core.model import UweModel, read_checkpoint_info
 
 Graphs = Annotated[Path, typer.Option(help="The folder 'graphs' of `uwe data build`, for its validation titles.")]
 MostQueries = Annotated[int, typer.Option(min=1, help="Queries of each data set.")]
+CALIBRATION_HALVES: tuple[Half, Half] = ("selecting", "reporting")  # the first fits, the second judges
 MostTargets = Annotated[
     int | None, typer.Option(min=1, help="Targets of each data set: quicker, and easier, so for trials alone.")
 ]
@@ -106,8 +108,8 @@ def calibrate_command(
     if read_checkpoint_info(folder) is None:
         raise InputError(f"{folder} is no model folder of ours: it has no uwe.json")
     config = ValidationConfig(most_queries=most_queries)
-    halves = [half_datasets(graphs, data, config, half) for half in ("selecting", "reporting")]
-    done = calibrate(UweModel.from_pretrained(folder, device=device), *halves)
+    selecting, reporting = (half_datasets(graphs, data, config, half) for half in CALIBRATION_HALVES)
+    done = calibrate(UweModel.from_pretrained(folder, device=device), selecting, reporting)
     print_whole(_reliability_table(done))
     save_reliability(done.shown, folder / PLOT_FILE)
     write_calibration(folder, done.by_task)
