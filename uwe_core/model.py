@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -58,11 +58,11 @@ class CheckpointInfo(BaseModel):
     calibration: dict[str, Calibration] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
-    def _without_empty_calibration(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_calibration(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Files without a calibration stay readable by releases that knew of none, and refuse unknown fields."""
-        facts: dict[str, Any] = write(self)
+        facts = write(self)
         if not self.calibration:
-            del facts["calibration"]
+            facts.pop("calibration", None)
         return facts
 
 
