@@ -64,7 +64,7 @@ def fit(counts: ScoreCounts, targets: int, *, per_query_token: bool) -> Calibrat
     labels = np.repeat([1, 0], len(BIN_CENTRES))
     kept = weights > 0
     centre, width = _moments(counts)
-    curve = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000, tol=1e-8)
+    curve = LogisticRegression(C=_INVERSE_PENALTY, solver="newton-cholesky", max_iter=1000, tol=1e-6)
     curve.fit((scores[kept, None] - centre) / width, labels[kept], weights[kept])
     slope = max(0.0, float(curve.coef_[0, 0]) / width)  # a model worse than chance has nothing to say
     intercept = float(curve.intercept_[0]) - slope * centre
