@@ -102,8 +102,9 @@ def test_pairs_are_counted_as_a_loop_over_queries_and_targets_does(folder: Path)
             tokens = len(model.encoder.tokenise([query]).token_ids[0])
             scores = (ranking.scores([query], one.targets, "")[0] / tokens).tolist()
             for target, score in enumerate(scores):
-                pairs[int((score + 1) * BINS / 2)] += 1
-                relevant[int((score + 1) * BINS / 2)] += target in positives
+                place = min(int((score + 1) * BINS / 2), BINS - 1)  # 1 belongs to the last bin
+                pairs[place] += 1
+                relevant[place] += target in positives
             best = sorted(range(15), key=lambda target: -scores[target])[:SHOWN]
             shown += len(set(best) & set(positives))
     found = counts["skillextract"]

@@ -91,7 +91,7 @@ def reliability(calibration: Calibration, counts: ScoreCounts) -> Reliability:
     return Reliability(
         mean_confidence=expected / filled,
         observed=relevant / filled,
-        pairs=pairs,
+        pairs=pairs.astype(np.float64),
         base_rate=rate,
         calibration_error=float(np.abs(expected - relevant).sum() / total),
         brier=float(squared.sum() / total),

@@ -20,7 +20,7 @@ from uwe_core.model import UweModel
 from uwe_core.types import Scores
 
 BINS = 2000
-BIN_CENTRES: FloatArray = (np.arange(BINS) + 0.5) * (2 / BINS) - 1
+BIN_CENTRES: FloatArray = (np.arange(BINS, dtype=np.float64) + 0.5) * (2 / BINS) - 1
 # What a caller sees of a ranking unless told otherwise.
 SHOWN = 10
 
