@@ -25,6 +25,7 @@ from training.evaluate import (
     write_report,
 )
 from training.job_cli import job_command
+from training.model_cli import calibrate_command, probe_command, tune_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
@@ -54,6 +55,9 @@ app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
 app.command("train")(train_command)
 app.command("job")(job_command)
+app.command("tune")(tune_command)
+app.command("calibrate")(calibrate_command)
+app.command("probe")(probe_command)
 
 
 @app.callback()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from training.pipeline.assemble import VALIDATION_FILE, VALIDATION_FOLDER
 from training.pipeline.chance import fixed_choice
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from training.workbench.dataset import DatasetEntry, Half, RankingDataset, assemble
-from training.workbench.evaluation import judge
+from training.workbench.evaluation import Judgement, judge
 from training.workbench.sample_data import sample_workbench
 from uwe_core.errors import DataError
 from uwe_core.graph import SKILLS_FILE
+from uwe_core.interaction import InteractionConfig
 from uwe_core.metrics import task_average
 from uwe_core.model import UweModel
 from uwe_core.trainer.observer import Validation
@@ -56,22 +57,49 @@ def validation_datasets(graphs: Path, data: str, config: ValidationConfig) -> li
     Raises:
         DataError: there is nothing to validate on.
     """
-    found = [*_of_data(data), *title_datasets(graphs)]
+    found = [*_of_data(data, _HALVES), *title_datasets(graphs)]
     if not found:
         raise DataError(graphs, None, f"has no titles for validation, and {data} has no validation data")
-    chosen = [thinned(dataset, config) for dataset in found]
-    # Data sets with the same targets follow each other: the targets are then encoded once for both.
-    return sorted(chosen, key=lambda dataset: (dataset.target_space, len(dataset.targets), dataset.name))
+    return _ordered([thinned(dataset, config) for dataset in found])
+
+
+def half_datasets(graphs: Path, data: str, config: ValidationConfig, half: Half) -> list[RankingDataset]:
+    """One half of every validation set, also of those that `validation_datasets` takes whole.
+
+    What is fitted on `selecting` is then never reported on its own queries. Sets of which nothing is left are left out.
+
+    Raises:
+        DataError: there is nothing to validate on.
+    """
+    found = [*_of_data(data, dict.fromkeys(_HALVES, "all")), *title_datasets(graphs)]
+    halves = [dataset for dataset in (whole.take(half) for whole in found) if dataset.queries]
+    if not halves:
+        raise DataError(graphs, None, f"has no titles for validation, and {data} has no validation data")
+    return _ordered([thinned(dataset, config) for dataset in halves])
 
 
 def validate(model: UweModel, datasets: Sequence[RankingDataset]) -> Validation:
     """MAP averaged over tasks, and each data set's figures, as percentages."""
-    ranking = UweRanking("validated", model, TextEncodings(model.encoder))
-    judgements = {dataset.name: judge(ranking, dataset) for dataset in datasets}
-    tasks = {dataset.name: dataset.task for dataset in datasets}
+    return validate_interactions(model, [model.interaction], datasets)[0]
+
+
+def validate_interactions(
+    model: UweModel, interactions: Sequence[InteractionConfig], datasets: Sequence[RankingDataset]
+) -> list[Validation]:
+    """The same for each of several interactions over one encoder, which encodes every text once."""
+    encodings = TextEncodings(model.encoder)
+    rankings = [UweRanking("validated", model.with_interaction(interaction), encodings) for interaction in interactions]
+    # Data sets outside: the encodings of one are let go when the next is due.
+    judgements = [[judge(ranking, dataset) for ranking in rankings] for dataset in datasets]
+    return [_validation(of_ranking) for of_ranking in zip(*judgements, strict=True)]
+
+
+def _validation(judgements: Sequence[Judgement]) -> Validation:
+    by_name = {judgement.dataset.name: judgement for judgement in judgements}
+    tasks = {name: judgement.dataset.task for name, judgement in by_name.items()}
     figures: dict[str, float] = {}
     for metric in METRICS:
-        values = {name: 100 * judgement.mean(metric) for name, judgement in judgements.items()}
+        values = {name: 100 * judgement.mean(metric) for name, judgement in by_name.items()}
         figures |= {f"{name}/{metric}": value for name, value in values.items()}
         figures[f"average/{metric}"] = task_average(values, tasks)
     return Validation(figures["average/map"], figures)
@@ -113,12 +141,17 @@ def thinned(dataset: RankingDataset, config: ValidationConfig) -> RankingDataset
     return replace(kept, targets=[kept.targets[target] for target in targets], positives=positives)
 
 
-def _of_data(data: str) -> list[RankingDataset]:
+def _ordered(datasets: Sequence[RankingDataset]) -> list[RankingDataset]:
+    """Data sets with the same targets follow each other: the targets are then encoded once for both."""
+    return sorted(datasets, key=lambda dataset: (dataset.target_space, len(dataset.targets), dataset.name))
+
+
+def _of_data(data: str, halves: Mapping[str, Half]) -> list[RankingDataset]:
     if data == SAMPLE:
         return read_datasets([sample_workbench()], None)[0]
     (candidates,) = data_candidates(data, "validation")
     found: list[RankingDataset] = []
-    for task, half in _HALVES.items():
+    for task, half in halves.items():
         found += _present([entry for entry in candidates if entry.task == task], half)
     return found
 

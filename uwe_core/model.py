@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from uwe_core.adapter import ADAPTER_FILE, merge_adapter
 from uwe_core.builtin_models import BUILTIN_MODELS, BuiltinModel
+from uwe_core.calibration import Calibration
 from uwe_core.device import resolve_device
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ArtefactError, ConfigurationError, MissingModelError
@@ -43,6 +45,7 @@ class CheckpointInfo(BaseModel):
         base: the encoder that training began with; the folder's own weights, where it has some, are whole.
         adapter_scale: of the folder's `adapter.safetensors` over the base, where it has one in place of weights.
         seen_spaces: target spaces that training saw, such as `esco-skills`; all others are zero-shot.
+        calibration: by task, from scores to confidence, under this interaction and these weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +57,15 @@ class CheckpointInfo(BaseModel):
     training_data_fingerprint: str | None = None
     seen_spaces: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
+    calibration: dict[str, Calibration] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_calibration(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Files without a calibration stay readable by releases that knew of none, and refuse unknown fields."""
+        facts = write(self)
+        if not self.calibration:
+            facts.pop("calibration", None)
+        return facts
 
 
 class UweModel:
@@ -81,8 +93,18 @@ class UweModel:
         return hashlib.sha256(f"{self.encoder.fingerprint}{self.interaction.model_dump_json()}".encode()).hexdigest()
 
     def with_interaction(self, interaction: InteractionConfig) -> UweModel:
-        """The same encoder, ranking with another interaction."""
-        return UweModel(self.encoder, self.info.model_copy(update={"interaction": interaction}), self.name)
+        """The same encoder, ranking with another interaction; a calibration of other scores does not go with it."""
+        calibration = self.info.calibration if interaction == self.interaction else {}
+        facts = {"interaction": interaction, "calibration": calibration}
+        return UweModel(self.encoder, self.info.model_copy(update=facts), self.name)
+
+    def confidence(self, task: str, score: float, query_tokens: int) -> float | None:
+        """The probability that a target of this score is relevant, or None where the task was not calibrated.
+
+        See `Calibration.confidence`.
+        """
+        calibration = self.info.calibration.get(task)
+        return None if calibration is None else calibration.confidence(score, query_tokens)
 
     @classmethod
     def from_pretrained(

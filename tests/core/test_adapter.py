@@ -68,7 +68,10 @@ def test_what_is_saved_is_whole_and_needs_no_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors | {"nowhere.a": torch.zeros(2, 16)}, "which the model has not"),
+        (
+            lambda tensors: tensors | {"nowhere.a": torch.zeros(2, 16), "nowhere.b": torch.zeros(16, 2)},
+            "which the model has not",
+        ),
         (lambda tensors: {name: tensor for name, tensor in tensors.items() if name.endswith(".a")}, "half of"),
         (lambda tensors: {name: tensor.T.contiguous() for name, tensor in tensors.items()}, "not"),
         (lambda tensors: {}, "changes no layer"),
