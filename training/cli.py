@@ -12,6 +12,7 @@ import torch
 import typer
 from rich.table import Table
 
+from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
@@ -53,6 +54,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
 app.command("train")(train_command)
 app.command("job")(job_command)
+app.command("ablate")(ablate_command)
 
 
 @app.callback()
