@@ -16,6 +16,7 @@ from training.ablations.report import AblationReport
 from training.ablations.temperature_grid import scaled_grid
 from training.ablations.variants import Variant, variants_of
 from training.folder_lock import locked_folder
+from uwe_core.errors import ConfigurationError
 from uwe_core.trainer.observer import Validation
 from uwe_core.trainer.trainer import trained_graphs
 
@@ -100,9 +101,21 @@ def _planned(
         config = config.model_copy(update={"temperatures": scaled_grid(base, skills)})
     variants = variants_of(request.name, config)
     for variant in variants:
-        trained_graphs(inputs.graphs, variant.run.train)  # an error now, not in an hour
+        _refuse_untrainable(variant, inputs)
     datasets = [dataset.fingerprint for dataset in inputs.datasets]
     return config, variants, cells_of(variants, config.seeds, (inputs.graphs_fingerprint, base.fingerprint, *datasets))
+
+
+def _refuse_untrainable(variant: Variant, inputs: AblationInputs) -> None:
+    """An error now, not in an hour.
+
+    Raises:
+        ConfigurationError: it has no graph to train on.
+    """
+    try:
+        trained_graphs(inputs.graphs, variant.run.train)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the variant '{variant.name}' cannot be trained: {error}") from error
 
 
 def _train_all(

@@ -115,7 +115,7 @@ class CellTraining:
             model = self.inputs.base(run)
             trainer = Trainer(model, self.inputs.graphs, run.train, RunFolder(folder), judge, observer)
             done = trainer.run(resume=True, should_stop=should_stop)
-        if done.progress.step < done.plan.steps:
+        if done.progress.validated_step != done.plan.steps:  # it may have been stopped before the last judgement
             return None
         log = read_log(folder / METRICS_FILE)
         return CellResult(

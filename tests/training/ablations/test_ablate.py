@@ -100,7 +100,7 @@ def test_a_command_leaves_a_table_a_plot_and_every_cell(graphs: Path, data: Path
     assert "38.33 ± 0.24" in page
     assert "2 steps of 5 skills in " in page
     assert "2 seeds, the last step counts" in page
-    assert "x86_64 CPU" in page or "CPU, " in page
+    assert " CPU, " in page
     found = json.loads((out / "ablation.json").read_text())
     (many,) = [variant for variant in found["variants"] if variant["name"] == "many_to_many"]
     values = [results(out)["many_to_many", seed].metrics["average/map"] for seed in (0, 1)]
@@ -178,7 +178,7 @@ def test_the_untrained_base_is_judged_as_often_as_there_are_interactions(
     assert {kind: judged.count(kind) for kind in kinds} == dict.fromkeys(kinds, 3)  # the base, and two seeds
     for (kind, _), cell in results(tmp_path).items():
         assert cell.base == results(tmp_path)[kind, 0].base
-        assert cell.metrics != cell.base
+    assert any(cell.metrics != cell.base for cell in results(tmp_path).values())
 
 
 def test_weights_stay_where_they_are_asked_for(graphs: Path, data: Path, base: Path, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_temperatures_are_scaled_to_the_encoder_where_none_is_named(graphs: Path
 def test_what_cannot_be_trained_is_told_before_anything_is(graphs: Path, data: Path, tmp_path: Path) -> None:
     fewer = shutil.copytree(graphs, tmp_path / "fewer")
     (fewer / "alternative.parquet").unlink()
-    with pytest.raises(ConfigurationError, match="no graph with a weight"):
+    with pytest.raises(ConfigurationError, match="the variant 'alternative' cannot be trained: no graph with a weight"):
         run("transfer", fewer, data, tmp_path / "out")
     with pytest.raises(LeakError):
         run("loss", graphs, forbid(tmp_path / "data", "metal welder"), tmp_path / "out")
