@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.core.trainer.training_setup import LORA, tiny_config
+from tests.core.trainer.training_setup import tiny_config
 from tests.fakes import save_tiny_model
 from tests.training.test_train import forbid, write_graphs
 from training.ablate import AblationOutcome, AblationRequest, ablate
@@ -21,6 +21,7 @@ from training.cli import app
 from training.recipes import RECIPES
 from training.run_config import RunConfig
 from uwe_core.errors import ConfigurationError, LeakError
+from uwe_core.files import sha256_of
 from uwe_core.gradients.objective import GraphLossConfig
 from uwe_core.model import UweModel
 from uwe_core.trainer.trainer import Trainer
@@ -55,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
     def tiny() -> RunConfig:
-        train = tiny_config(lora=LORA)
+        train = tiny_config(peak_learning_rate=0.05)
         losses = {**train.loss.graphs, "alternative": GraphLossConfig(loss_temperature=0.3)}
         loss = train.loss.model_copy(update={"graphs": losses})
         return RunConfig(model=str(base), train=train.model_copy(update={"loss": loss}))
@@ -112,7 +113,8 @@ def test_a_command_leaves_a_table_a_plot_and_every_cell(graphs: Path, data: Path
 def test_finished_cells_are_not_trained_again_and_others_are(
     graphs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run("loss", graphs, data, tmp_path, size=SIZE.model_copy(update={"seeds": 1}))
+    one = SIZE.model_copy(update={"seeds": 1, "steps": 1})
+    first = run("loss", graphs, data, tmp_path, size=one)
     trained: list[int] = []
     whole = Trainer.run
 
@@ -121,18 +123,18 @@ def test_finished_cells_are_not_trained_again_and_others_are(
         return whole(self, **arguments)
 
     monkeypatch.setattr(Trainer, "run", counted)
-    again = run("loss", graphs, data, tmp_path, size=SIZE.model_copy(update={"seeds": 1}))
+    again = run("loss", graphs, data, tmp_path, size=one)
     assert trained == []
     assert first.report is not None
     assert again.report is not None
     assert again.report.cells == first.report.cells
-    run("loss", graphs, data, tmp_path)
+    run("loss", graphs, data, tmp_path, size=one.model_copy(update={"seeds": 2}))
     assert trained == [1, 1, 1]
-    run("loss", graphs, data, tmp_path, size=SIZE.model_copy(update={"steps": 4, "seeds": 1}))
+    run("loss", graphs, data, tmp_path, size=one.model_copy(update={"steps": 2}))
     assert trained == [1, 1, 1, 0, 0, 0]
     other = shutil.copytree(graphs, tmp_path / "other")
     (other / "manifest.json").write_text(json.dumps({"stage": "other"}))
-    run("loss", other, data, tmp_path, size=SIZE.model_copy(update={"seeds": 1}))
+    run("loss", other, data, tmp_path, size=one)
     assert trained == [1, 1, 1, 0, 0, 0, 0, 0, 0]
 
 
@@ -144,13 +146,16 @@ def test_one_stopped_anywhere_ends_as_one_that_was_not(asked: int, graphs: Path,
     assert stopped.stopped
     assert stopped.report is None
     assert len(list((tmp_path / "stopped/cells").glob("*"))) == asked // 5
-    gone_on = run("loss", graphs, data, tmp_path / "stopped")
-    undisturbed = run("loss", graphs, data, tmp_path / "undisturbed")
+    gone_on = run("loss", graphs, data, tmp_path / "stopped", keep_weights=True)
+    undisturbed = run("loss", graphs, data, tmp_path / "undisturbed", keep_weights=True)
     assert not gone_on.stopped
     assert gone_on.report is not None
     assert undisturbed.report is not None
     for found, wanted in zip(gone_on.report.cells, undisturbed.report.cells, strict=True):
         assert found.model_copy(update={"seconds": 0}) == wanted.model_copy(update={"seconds": 0})
+    for folder in (tmp_path / "stopped/weights").iterdir():  # of the cells that were not finished when it was stopped
+        same = tmp_path / "undisturbed/weights" / folder.name
+        assert sha256_of(folder / "model.safetensors") == sha256_of(same / "model.safetensors")
 
 
 def test_a_report_is_of_the_seeds_that_are_complete(graphs: Path, data: Path, tmp_path: Path) -> None:
