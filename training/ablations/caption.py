@@ -54,18 +54,18 @@ def _training(finding: Finding, cells: Sequence[CellResult], seeds: int) -> str:
     precisions = " or ".join(sorted({cell.precision for cell in cells}))
     return (
         f"Model {config.run.model} by the recipe {config.recipe} ({weights}), {train.steps} steps of "
-        f"{train.sampling.skills_per_batch} skills in {precisions}, {seeds}{of_all} seeds, the last step counts."
+        f"{train.sampling.skills_per_batch} skills in {precisions}, {seeds}{of_all} {'seed' if config.seeds == 1 else 'seeds'}, the last step counts."
     )
 
 
 def _figures(finding: Finding) -> str:
     validation = finding.config.run.validation
     queries = "all" if validation.most_queries is None else f"at most {validation.most_queries:,}"
-    targets = "all" if validation.most_targets is None else f"{validation.most_targets:,} or as many as queries need"
+    targets = "all" if validation.most_targets is None else f"{validation.most_targets:,} (or as many as these need)"
     tasks = len({dataset.task for dataset in finding.datasets})
     return (
-        f"MAP in percent, averaged over {tasks} tasks of validation (data sets of one task first), {queries} queries "
-        f"and {targets} targets of each set; ± is {_ERRORS.get(finding.name, _INTERVAL)}."
+        f"MAP in percent, averaged over {tasks} tasks of validation (data sets of one task first), queries of "
+        f"each set: {queries}, targets: {targets}; ± is {_ERRORS.get(finding.name, _INTERVAL)}."
     )
 
 
