@@ -54,7 +54,8 @@ def _training(finding: Finding, cells: Sequence[CellResult], seeds: int) -> str:
     precisions = " or ".join(sorted({cell.precision for cell in cells}))
     return (
         f"Model {config.run.model} by the recipe {config.recipe} ({weights}), {train.steps} steps of "
-        f"{train.sampling.skills_per_batch} skills in {precisions}, {seeds}{of_all} {'seed' if config.seeds == 1 else 'seeds'}, the last step counts."
+        f"{train.sampling.skills_per_batch} skills in {precisions}, "
+        f"{seeds}{of_all} {'seed' if config.seeds == 1 else 'seeds'}, the last step counts."
     )
 
 
