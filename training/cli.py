@@ -12,6 +12,7 @@ import torch
 import typer
 from rich.table import Table
 
+from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
@@ -58,6 +59,7 @@ app.command("job")(job_command)
 app.command("tune")(tune_command)
 app.command("calibrate")(calibrate_command)
 app.command("probe")(probe_command)
+app.command("ablate")(ablate_command)
 
 
 @app.callback()

@@ -72,7 +72,7 @@ def train(request: TrainRequest, should_stop: Callable[[], bool] = lambda: False
     ranks.wait()  # all have looked before the first writes
     graphs = read_graphs(request.graphs)
     if request.data == SAMPLE:
-        _refuse_foreign_skills(graphs.values())
+        refuse_foreign_skills(graphs.values())
     leak_check(request.data).refuse(graphs.values())
     datasets = validation_datasets(request.graphs, request.data, request.config.validation)
     fingerprint = graphs_fingerprint(request.graphs)
@@ -158,7 +158,7 @@ def _refuse_another_run(request: TrainRequest) -> None:
         raise ConfigurationError(f"the run in {request.out} has another configuration, see {RUN_FILE} in it")
 
 
-def _refuse_foreign_skills(graphs: Iterable[BipartiteGraph]) -> None:
+def refuse_foreign_skills(graphs: Iterable[BipartiteGraph]) -> None:
     """The sample's leak check knows of its own test texts alone, so it lets no other taxonomy pass.
 
     Raises:
