@@ -324,8 +324,6 @@ def tiny_ranker(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> R
     folder: Path = save_tiny_model("bert", tmp_path_factory.mktemp("model") / "bert")
     model = UweModel.from_pretrained(folder, device="cpu")
     model = model.with_interaction(InteractionConfig(interaction_temperature=1))
-        InteractionConfig(interaction_temperature=1)
-    )
     texts = {
         "sample-skills": ["weld metal", "bake bread", "nurse", "NURSE", "take blood pressure", "care for people"],
         "sample-jobs": ["nurse", "welder", "baker", "nurse , baker"],
