@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from service.answers import response_json
+from service.answers import AnswerSource, response_parts
 from service.routes.dependencies import Ready, State
 from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
@@ -18,6 +20,9 @@ router = APIRouter(tags=["ranking"])
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in (404, 413, 422, 500, 503)}
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
 _CLIENT_GONE = 499
+# Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.
+_LARGEST_WHOLE_BYTES = 1 << 20
+_JSON = "application/json"
 
 
 @router.post("/rank/{task}", response_model=RankResponse, responses=_ERRORS)
@@ -37,7 +42,21 @@ async def rank(
             results = await loaded.batcher.rank(task, body.texts, body.top_k)
     except ClientDisconnect:
         return Response(status_code=_CLIENT_GONE)
-    return Response(response_json(loaded.batcher.source(task), results), media_type="application/json")
+    return respond(loaded.batcher.source(task), results)
+
+
+def respond(source: AnswerSource, results: Sequence[bytes]) -> Response:
+    """The response with these results, whole or part by part."""
+    parts = response_parts(source, results)
+    length = sum(map(len, parts))
+    if length <= _LARGEST_WHOLE_BYTES:
+        return Response(b"".join(parts), media_type=_JSON)
+    return StreamingResponse(_one_by_one(parts), media_type=_JSON, headers={"Content-Length": str(length)})
+
+
+async def _one_by_one(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 def check_limits(request: RankRequest, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.answers import AnswerSource, query_json, response_json
+from service.answers import AnswerSource, query_json, response_parts
 from service.schemas import RankResponse
 from tests.service.conftest import FakeRanker
 from uwe_core.encoder import Truncation
@@ -31,7 +31,7 @@ def source(ranker: FakeRanker) -> AnswerSource:
 def test_what_is_written_is_what_the_schema_says(
     results: list[tuple[str, list[RankedTarget], Truncation | None]],
 ) -> None:
-    written = response_json(source(FakeRanker()), [query_json(*result) for result in results])
+    written = b"".join(response_parts(source(FakeRanker()), [query_json(*result) for result in results]))
     read = RankResponse.model_validate_json(written)
     assert json.loads(written) == json.loads(read.model_dump_json())  # no field less, none more
     assert (read.task, read.index.space, read.model.name) == ("skillsim", "sample-skills", "fake")
