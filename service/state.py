@@ -75,11 +75,6 @@ class ServiceState:
     def _be_ready(self, ready: bool) -> None:
         self.metrics.ready.set(ready and not self.stopping)
 
-    @property
-    def computing(self) -> bool:
-        """Whether a computation still runs that nobody waits for any more."""
-        return self.loaded is not None and self.loaded.batcher.computing
-
     def close(self) -> None:
         """The server is gone."""
         if self.loaded is not None:
