@@ -79,11 +79,6 @@ class Batcher:
         metrics.embedding_cache_bytes.set_function(lambda: embeddings.weight)
         self._start(self._work)
 
-    @property
-    def computing(self) -> bool:
-        """Whether a batch is being computed, perhaps for nobody any more."""
-        return bool(self._batch)
-
     def source(self, task: str) -> AnswerSource:
         """What the answers of a task come from."""
         return self._sources[task]
