@@ -10,12 +10,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.body_limit import BodyLimitMiddleware
+from service.engine import RankingEngine
 from service.errors import install_error_handlers
 from service.loading import load_ranker
 from service.observability import Metrics, RequestMiddleware
 from service.routes import catalogue, health, rank
 from service.settings import Settings
-from service.state import RankingEngine, ServiceState
+from service.state import ServiceState
 from uwe_core.errors import ShuttingDownError
 
 _DESCRIPTION = """Ranks skills and jobs for any text of the labour market.

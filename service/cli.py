@@ -72,10 +72,11 @@ def serve(
     server.run()
     if server.failure is not None:
         raise server.failure
-    if server.service.computing:
-        # A computation that outlived its request cannot be interrupted, and must not hold the process.
-        logging.shutdown()
-        os._exit(0)
+    # Nothing is left to be saved. A computation that outlived its request cannot be interrupted, and taking torch apart
+    # may last seconds on a busy machine: neither must hold the process.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.NotReadyError: (503, "not_ready"),
     errors.OverloadedError: (503, "overloaded"),
     errors.DeadlineError: (503, "deadline_exceeded"),
+    errors.WorkerError: (503, "unavailable"),
     errors.EndpointError: (503, "unavailable"),
     errors.ShuttingDownError: (503, "shutting_down"),
 }

@@ -7,12 +7,17 @@ import time
 import uuid
 from collections.abc import Iterable
 from importlib.metadata import version
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from uwe_core.ranker import STAGES, RankerDescription, Rankings, SpaceSummary
+from uwe_core.ranker import STAGES, RankerDescription, SpaceSummary, Stage
 
+ServiceStage = Stage | Literal["wait", "serialise"]
+SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "serialise")
+CacheName = Literal["answer", "embedding"]
+_CACHES: tuple[CacheName, ...] = ("answer", "embedding")
 REQUEST_ID_HEADER = "X-Request-ID"
 _RANK_PATH = re.compile(r"/rank/([^/]+)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -22,7 +27,8 @@ _SECONDS = (
     0.025, 0.030, 0.040, 0.050, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
 )  # fmt: skip
 _QUERIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_STATUSES = ("200", "413", "422", "500", "503")
+_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+_STATUSES = ("200", "413", "422", "499", "500", "503")
 _OTHER_TASK = "unknown"  # labels never come from what a caller wrote
 
 
@@ -40,10 +46,28 @@ class Metrics:
         self.stage_seconds = Histogram(
             "uwe_stage_seconds", "Time of one stage of ranking.", ("stage",), buckets=_SECONDS, registry=self.registry
         )
+        self.batch_queries = Histogram(
+            "uwe_batch_queries", "Queries computed at once.", buckets=_QUERIES, registry=self.registry
+        )
+        self.batch_tokens = Histogram(
+            "uwe_batch_tokens", "Tokens of queries computed at once.", buckets=_TOKENS, registry=self.registry
+        )
         self.request_queries = Histogram(
             "uwe_request_queries", "Queries in one request.", ("task",), buckets=_QUERIES, registry=self.registry
         )
         self.waiting = Gauge("uwe_waiting_requests", "Requests accepted and not yet answered.", registry=self.registry)
+        self.queued_queries = Gauge("uwe_queued_queries", "Queries not yet begun.", registry=self.registry)
+        self.queued_tokens = Gauge("uwe_queued_tokens", "Tokens of queries not yet begun.", registry=self.registry)
+        self.cache_lookups = Counter(
+            "uwe_cache_lookups", "Queries looked up in a cache.", ("cache", "result"), registry=self.registry
+        )
+        self.answer_cache_entries = Gauge("uwe_answer_cache_entries", "Answers kept.", registry=self.registry)
+        self.embedding_cache_bytes = Gauge(
+            "uwe_embedding_cache_bytes", "Bytes of queries' token embeddings kept.", registry=self.registry
+        )
+        self.worker_restarts = Counter(
+            "uwe_worker_restarts", "Times the computing thread died and came back.", registry=self.registry
+        )
         self.ready = Gauge("uwe_ready", "1 when requests can be answered.", registry=self.registry)
         self.index_targets = Gauge("uwe_index_targets", "Targets of a space.", ("space",), registry=self.registry)
         self.index_tokens = Gauge("uwe_index_tokens", "Tokens of an index.", ("space",), registry=self.registry)
@@ -60,8 +84,10 @@ class Metrics:
             for status in _STATUSES:
                 self.request_seconds.labels(task, status)
         self.request_seconds.labels(_OTHER_TASK, "404")
-        for stage in ("wait", *STAGES):
-            self.stage_seconds.labels(stage)
+        self._stages = {stage: self.stage_seconds.labels(stage) for stage in SERVICE_STAGES}
+        self._lookups = {
+            (cache, result): self.cache_lookups.labels(cache, result) for cache in _CACHES for result in ("hit", "miss")
+        }
 
     def describe_model(self, model: RankerDescription) -> None:
         """What is running."""
@@ -75,10 +101,19 @@ class Metrics:
             self.index_tokens.labels(space.info.name).set(space.tokens)
             self.index_bytes.labels(space.info.name).set(space.nbytes)
 
-    def observe_rankings(self, rankings: Rankings) -> None:
-        """The stages of one request."""
-        for stage, seconds in rankings.seconds.items():
-            self.stage_seconds.labels(stage).observe(seconds)
+    def observe_stage(self, stage: ServiceStage, seconds: float) -> None:
+        """One stage of a request (`wait`, `tokenise`) or of a batch (all others)."""
+        self._stages[stage].observe(seconds)
+
+    def observe_batch(self, queries: int, tokens: int) -> None:
+        """What is computed at once."""
+        self.batch_queries.observe(queries)
+        self.batch_tokens.observe(tokens)
+
+    def observe_lookups(self, cache: CacheName, hits: int, misses: int) -> None:
+        """Queries that a cache knew, and those it did not."""
+        self._lookups[cache, "hit"].inc(hits)
+        self._lookups[cache, "miss"].inc(misses)
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
         """One answered request; only rankings are counted."""

@@ -49,6 +49,17 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
     max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
     deadline_seconds: float = Field(default=10.0, gt=0, description="How long a request may wait and compute.")
+    batch_tokens: int = Field(
+        default=0, ge=0, description="Most tokens of queries computed at once; 0 takes 256 on a CPU, 16384 on a GPU."
+    )
+    answer_cache_entries: int = Field(
+        default=4096,
+        ge=0,
+        description="Answers kept in memory, one a query and `top_k` of a task; 0 keeps none.",
+    )
+    embedding_cache_bytes: int = Field(
+        default=67_108_864, ge=0, description="Bytes of queries' token embeddings kept on the device; 0 keeps none."
+    )
     drain_seconds: float = Field(
         default=1.5, gt=0, description="How long accepted requests are still computed after SIGTERM; then 503."
     )

@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Protocol
 
-from service.batching import RankingQueue
+from service.batching import Batcher
+from service.engine import RankingEngine
 from service.observability import Metrics
 from service.settings import Settings
 from uwe_core.errors import NotReadyError, ShuttingDownError
-from uwe_core.ranker import RankerDescription, Rankings, SpaceSummary
-from uwe_core.tasks import RankingTask
 
 logger = logging.getLogger(__name__)
 
 
-class RankingEngine(Protocol):
-    """What the service needs of a ranker; tests bring one without weights."""
-
-    tasks: Mapping[str, RankingTask]
-
-    @property
-    def description(self) -> RankerDescription:
-        """What ranks, and how it computes."""
-        ...
-
-    def task(self, name: str) -> RankingTask:
-        """The task of that name, or UnknownTaskError."""
-        ...
-
-    def space_summaries(self) -> Mapping[str, SpaceSummary]:
-        """The loaded spaces by name."""
-        ...
-
-    def rank(self, task_name: str, queries: Sequence[str], top_k: int | None) -> Rankings:
-        """The best targets of each query."""
-        ...
-
-
 @dataclass(frozen=True)
 class Loaded:
-    """A ranker and the queue in front of it."""
+    """A ranker and the batcher in front of it."""
 
     engine: RankingEngine
-    queue: RankingQueue
+    batcher: Batcher
 
 
 @dataclass
 class ServiceState:
-    """One application's settings, metrics, and, when it is ready, its engine and queue."""
+    """One application's settings, metrics, and, when it is ready, its engine and batcher."""
 
     settings: Settings
     metrics: Metrics
@@ -60,22 +35,23 @@ class ServiceState:
     loaded: Loaded | None = None
 
     def require(self) -> Loaded:
-        """Engine and queue.
+        """Engine and batcher.
 
         Raises:
-            NotReadyError: still loading; says what is being done.
+            NotReadyError: still loading, or nothing can be computed for now; says what is being done.
         """
         if self.loaded is None:
             raise NotReadyError(f"not ready: {self.progress}")
+        if not self.loaded.batcher.alive:
+            raise NotReadyError("not ready: the computing thread is being started again")
         return self.loaded
 
     def become_ready(self, engine: RankingEngine) -> None:
         """Answer requests from now on."""
         self.metrics.describe_model(engine.description)
         self.metrics.describe_spaces(engine.space_summaries().values())
-        queue = RankingQueue(engine.rank, self.metrics, self.settings.max_waiting, self.settings.deadline_seconds)
-        self.loaded = Loaded(engine, queue)
-        self.metrics.ready.set(1)
+        self.loaded = Loaded(engine, Batcher(engine, self.metrics, self.settings, self._be_ready))
+        self._be_ready(True)
         logger.info("ready: model %s (%.16s) on %s in %s", *astuple(engine.description))
 
     def report(self, progress: str) -> None:
@@ -96,19 +72,17 @@ class ServiceState:
         if self.on_failure is not None:
             self.on_failure(error)
 
-    @property
-    def computing(self) -> bool:
-        """Whether a computation still runs that nobody waits for any more."""
-        return self.loaded is not None and self.loaded.queue.computing
+    def _be_ready(self, ready: bool) -> None:
+        self.metrics.ready.set(ready and not self.stopping)
 
     def close(self) -> None:
         """The server is gone."""
         if self.loaded is not None:
-            self.loaded.queue.close()
+            self.loaded.batcher.close()
 
     def drain(self) -> None:
         """The server is going away."""
         self.stopping = True
         self.metrics.ready.set(0)
         if self.loaded is not None:
-            self.loaded.queue.drain(self.settings.drain_seconds)
+            self.loaded.batcher.drain(self.settings.drain_seconds)

@@ -25,6 +25,7 @@
         ├── NotReadyError          still loading
         ├── OverloadedError        the queue is full
         ├── DeadlineError          waited longer than a request may
+        ├── WorkerError            the computing thread died under the work
         ├── EndpointError          another's language model keeps failing
         └── ShuttingDownError      going away
 
@@ -160,11 +161,19 @@ class NotReadyError(UnavailableError):
 
 
 class OverloadedError(UnavailableError):
-    """The queue is full."""
+    """The queue is full; `retry_after` is about how long it takes to drain."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DeadlineError(UnavailableError):
     """The work waited longer than a request may."""
+
+
+class WorkerError(UnavailableError):
+    """The thread that computes died while the work was with it; another one is being started."""
 
 
 class EndpointError(UnavailableError):

@@ -11,20 +11,25 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from uwe_core.encoder import Truncation
+from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask
 from uwe_core.text import same_text_key
+from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
+# One pass of the encoder may be padded to twice its real tokens: a long text among short ones gets a pass of its own.
+_PADDING = 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class RankableSpace:
         self.space = space
         self.index = index.to(model.encoder.device)
         self.scorer: Scorer = make_scorer(self.index, model.interaction)
+        self._metadata: dict[int, dict[str, Any]] = {}
 
     def summary(self) -> SpaceSummary:
         """The facts of the space and its index."""
@@ -97,6 +103,13 @@ class RankableSpace:
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
         )
+
+    def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
+        """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
+        unread = [target for target in targets if target not in self._metadata]
+        if unread:
+            self._metadata.update(zip(unread, self.space.metadata_of(unread), strict=True))
+        return [self._metadata[target] for target in targets]
 
     @cached_property
     def targets_by_text(self) -> dict[str, list[int]]:
@@ -154,38 +167,73 @@ class Ranker:
         """The loaded spaces by name."""
         return {name: space.summary() for name, space in self.spaces.items()}
 
-    @torch.inference_mode()
     def rank(self, task_name: str, queries: Sequence[str], top_k: int | None = None) -> Rankings:
-        """The best `top_k` targets of each query (the task's default where None).
+        """The best `top_k` targets of each query (the task's default where None): all stages, one after another.
 
         Raises:
             UnknownTaskError: no task of that name.
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
         task = self.task(task_name)
-        rankable = self.spaces[task.target_space]
-        encoder = self.model.encoder
         seconds: dict[Stage, float] = {}
-        with _timed(seconds, "tokenise", encoder.device):
-            tokenised = encoder.tokenise(queries)
-        with _timed(seconds, "encode", encoder.device):
-            tokens = encoder.encode(tokenised)
-        with _timed(seconds, "score", encoder.device):
-            scores = rankable.scorer.score(tokens)
-        with _timed(seconds, "top_k", encoder.device):
-            if task.exclude_query:
-                _exclude_queries(scores, queries, rankable)
-            lengths = tokens.token_counts.tolist() if self.model.interaction.bounded_by_query_length else None
+        with _timed(seconds, "tokenise"):
+            tokenised = self.tokenise(queries)
+        with _timed(seconds, "encode"):
+            tokens = self.encode(tokenised)
+        with _timed(seconds, "score"):
+            scores = self.score(task.target_space, tokens)
+        with _timed(seconds, "top_k"):
             rankings = [
-                self._best(rankable.space, row, top_k or task.default_top_k, lengths[query] if lengths else 1)
-                for query, row in enumerate(scores)
+                self.select(task, query, row, len(ids), top_k or task.default_top_k)
+                for query, row, ids in zip(queries, scores, tokenised.token_ids, strict=True)
             ]
         return Rankings(rankings, tokenised.truncations, seconds)
 
-    @staticmethod
-    def _best(space: TargetSpace, scores: torch.Tensor, top_k: int, bound: int) -> list[RankedTarget]:
+    # The stages. Each takes what the one before it gave and keeps nothing, so that queries of several requests, tasks
+    # and spaces may share a stage. Each is done when it returns, on a GPU too: what it took can be measured.
+
+    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+        """First stage, on the processor alone; may run on several threads at once.
+
+        Raises:
+            InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
+        """
+        return self.model.encoder.tokenise(queries)
+
+    @torch.inference_mode()
+    def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
+        """Second stage: the token embeddings of each query, whatever task or space it is for."""
+        padded = _PADDING * sum(map(len, tokenised.token_ids))
+        tokens = self.model.encoder.encode(tokenised, min(padded, TOKENS_PER_BATCH))
+        self._wait_for_device()
+        return tokens
+
+    @torch.inference_mode()
+    def score(self, space: str, queries: TokenEmbeddings) -> Scores:
+        """Third stage: scores of encoded queries against every target of the space of that name."""
+        scores = self.spaces[space].scorer.score(queries)
+        self._wait_for_device()
+        return scores
+
+    @torch.inference_mode()
+    def select(
+        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+    ) -> list[RankedTarget]:
+        """Last stage: the best targets of one query. Its `scores` are read alone, so that queries may share them.
+
+        Args:
+            task: says whether the query itself is left out.
+            query: as it was asked.
+            scores: of every target of the task's space.
+            query_tokens: number of the query's tokens, special ones included.
+            top_k: most targets to return.
+        """
+        rankable = self.spaces[task.target_space]
+        if task.exclude_query:
+            scores = _without_query(scores, query, rankable)
+        bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
         indices, values = (tensor.tolist() for tensor in best_targets(scores, top_k))
-        best = zip(indices, values, space.metadata_of(indices), strict=True)
+        space = rankable.space
         return [
             RankedTarget(
                 id=space.ids[index],
@@ -195,19 +243,29 @@ class Ranker:
                 rank=rank,
                 metadata=metadata,
             )
-            for rank, (index, value, metadata) in enumerate(best, start=1)
+            for rank, (index, value, metadata) in enumerate(
+                zip(indices, values, rankable.metadata_of(indices), strict=True), start=1
+            )
         ]
 
+    def _wait_for_device(self) -> None:
+        device = self.model.encoder.device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
-def _exclude_queries(scores: Scores, queries: Sequence[str], rankable: RankableSpace) -> None:
-    for row, query in zip(scores, queries, strict=True):
-        row[rankable.targets_by_text.get(same_text_key(query), [])] = -torch.inf
+
+def _without_query(scores: Float[Tensor, " targets"], query: str, rankable: RankableSpace) -> Float[Tensor, " targets"]:
+    """The same scores, the query itself (whatever its case) at minus infinity."""
+    excluded = rankable.targets_by_text.get(same_text_key(query), [])
+    if not excluded:
+        return scores
+    kept = scores.clone()
+    kept[excluded] = -torch.inf
+    return kept
 
 
 @contextmanager
-def _timed(seconds: dict[Stage, float], stage: Stage, device: torch.device) -> Iterator[None]:
+def _timed(seconds: dict[Stage, float], stage: Stage) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
     seconds[stage] = time.perf_counter() - start

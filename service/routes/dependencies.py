@@ -9,12 +9,13 @@ from fastapi import Depends, Request
 from service.state import Loaded, ServiceState
 
 
-def _state(request: Request) -> ServiceState:
+# Coroutines, since FastAPI sends plain functions through its pool of threads.
+async def _state(request: Request) -> ServiceState:
     state: ServiceState = request.app.state.service
     return state
 
 
-def _loaded(state: Annotated[ServiceState, Depends(_state)]) -> Loaded:
+async def _loaded(state: Annotated[ServiceState, Depends(_state)]) -> Loaded:
     return state.require()
 
 

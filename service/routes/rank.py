@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
+from service.answers import AnswerSource, response_parts
 from service.routes.dependencies import Ready, State
-from service.schemas import (
-    ErrorResponse,
-    IndexSummary,
-    ModelSummary,
-    QueryResult,
-    RankRequest,
-    RankResponse,
-    Target,
-    Truncated,
-)
+from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
-from service.state import RankingEngine
+from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
-from uwe_core.ranker import Rankings
 
 router = APIRouter(tags=["ranking"])
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in (404, 413, 422, 500, 503)}
+# Nobody reads this answer; the status, nginx's own for it, is for the metrics.
+_CLIENT_GONE = 499
+# Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.
+_LARGEST_WHOLE_BYTES = 1 << 20
+_JSON = "application/json"
 
 
-@router.post("/rank/{task}", responses=_ERRORS)
+@router.post("/rank/{task}", response_model=RankResponse, responses=_ERRORS)
 async def rank(
     task: Annotated[str, Path(description="Name of a task; GET /tasks lists them.", examples=["job2skill"])],
-    request: RankRequest,
+    body: RankRequest,
+    request: Request,
     state: State,
     loaded: Ready,
-) -> RankResponse:
+) -> Response:
     """Rank the target space of a task for each query, best targets first."""
     loaded.engine.task(task)
-    check_limits(request, state.settings)
-    state.metrics.request_queries.labels(task).observe(len(request.texts))
-    rankings = await loaded.queue.rank(task, request.texts, request.top_k)
-    return respond(task, request.texts, rankings, loaded.engine)
+    check_limits(body, state.settings)
+    state.metrics.request_queries.labels(task).observe(len(body.texts))
+    try:
+        async with while_connected(request):
+            results = await loaded.batcher.rank(task, body.texts, body.top_k)
+    except ClientDisconnect:
+        return Response(status_code=_CLIENT_GONE)
+    return respond(loaded.batcher.source(task), results)
+
+
+def respond(source: AnswerSource, results: Sequence[bytes]) -> Response:
+    """The response with these results, whole or part by part."""
+    parts = response_parts(source, results)
+    length = sum(map(len, parts))
+    if length <= _LARGEST_WHOLE_BYTES:
+        return Response(b"".join(parts), media_type=_JSON)
+    return StreamingResponse(_one_by_one(parts), media_type=_JSON, headers={"Content-Length": str(length)})
+
+
+async def _one_by_one(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 def check_limits(request: RankRequest, settings: Settings) -> None:
@@ -50,18 +68,3 @@ def check_limits(request: RankRequest, settings: Settings) -> None:
             raise LimitError(f"text {position} has {len(text)} characters; a query may have {settings.max_query_chars}")
     if request.top_k is not None and request.top_k > settings.max_top_k:
         raise InputError(f"top_k is {request.top_k}; it may be {settings.max_top_k}")
-
-
-def respond(task: str, queries: list[str], rankings: Rankings, engine: RankingEngine) -> RankResponse:
-    """The rankings in the form they are sent in."""
-    cuts = {cut.position: Truncated.model_validate(cut) for cut in rankings.truncations}
-    model, space = engine.description, engine.space_summaries()[engine.task(task).target_space]
-    return RankResponse(
-        task=task,
-        model=ModelSummary(name=model.model_name, fingerprint=model.model_fingerprint),
-        index=IndexSummary(space=space.info.name, fingerprint=space.index_fingerprint),
-        results=[
-            QueryResult(query=query, targets=[Target.of(target) for target in ranking], truncated=cuts.get(position))
-            for position, (query, ranking) in enumerate(zip(queries, rankings.rankings, strict=True))
-        ],
-    )

@@ -90,6 +90,21 @@ def test_truncation_is_reported_and_stages_are_timed(ranker: Ranker) -> None:
     assert all(seconds >= 0 for seconds in rankings.seconds.values())
 
 
+def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker: Ranker) -> None:
+    queries = ["nurse", "bake bread"]
+    tokens = ranker.encode(ranker.tokenise(queries))
+    scores = ranker.score("jobs", tokens)
+    before = scores.clone()
+    for name in ("alike", "find"):  # the first leaves the query out, and must not leave it out of the shared scores
+        task = ranker.task(name)
+        rankings = [
+            ranker.select(task, query, row, int(count), 4)
+            for query, row, count in zip(queries, scores, tokens.token_counts, strict=True)
+        ]
+        assert rankings == ranker.rank(name, queries, 4).rankings
+        assert scores.equal(before)
+
+
 def test_what_cannot_be_ranked_is_refused(ranker: Ranker) -> None:
     with pytest.raises(UnknownTaskError, match="alike, find"):
         ranker.rank("nonsense", ["nurse"])

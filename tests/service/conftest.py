@@ -7,38 +7,50 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from uwe_core.encoder import Truncation
+from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
-from uwe_core.ranker import STAGES, RankedTarget, RankerDescription, Rankings, SpaceSummary
+from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.target_space import SpaceInfo
-from uwe_core.tasks import standard_tasks
+from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.text import unreadable_reason
+from uwe_core.token_embeddings import TokenEmbeddings
 
 TARGETS = 30
 
 
 class FakeRanker:
-    """Ranks 30 targets by how near their number is to the length of the query.
+    """Ranks 30 targets by how near their number is to the length of the query; a token is a character.
 
     Attributes:
-        fails: raised by the next ranking, once.
-        release: rankings wait until it is set.
-        ranked: every query that was computed.
+        fails: raised by the next pass of the encoder, once.
+        poison: a text that fails every pass it is in.
+        release: passes of the encoder wait until it is set.
+        started: set by the first pass.
+        passes: the texts of each pass of the encoder.
+        scored: the space and the number of queries of each call of `score`.
     """
 
     tasks = standard_tasks("sample")
-    description = RankerDescription("fake", "f" * 64, "cpu", "float32")
 
     def __init__(self) -> None:
-        self.fails: Exception | None = None
+        self.description = RankerDescription("fake", "f" * 64, "cpu", "float32")
+        self.fails: BaseException | None = None
+        self.poison: str | None = None
         self.release = threading.Event()
         self.release.set()
         self.started = threading.Event()
-        self.ranked: list[str] = []
+        self.passes: list[list[str]] = []
+        self.scored: list[tuple[str, int]] = []
+
+    @property
+    def ranked(self) -> list[str]:
+        """Every text that was encoded."""
+        return [text for texts in self.passes for text in texts]
 
     def task(self, name: str) -> Any:
         if name not in self.tasks:
@@ -52,23 +64,35 @@ class FakeRanker:
             summaries[name] = SpaceSummary(info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999)
         return summaries
 
-    def rank(self, task_name: str, queries: Sequence[str], top_k: int | None) -> Rankings:
+    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+        for position, query in enumerate(queries):
+            reason = unreadable_reason(query)
+            if reason is not None:
+                raise (InvalidTextError if query.strip() else EmptyTextError)(position, reason)
+        cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
+        return TokenisedTexts([[ord(character) for character in query] for query in queries], cuts)
+
+    def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
         self.started.set()
         assert self.release.wait(timeout=20)
         if self.fails is not None:
             error, self.fails = self.fails, None
             raise error
-        for position, query in enumerate(queries):
-            reason = unreadable_reason(query)
-            if reason is not None:
-                raise (InvalidTextError if query.strip() else EmptyTextError)(position, reason)
-        self.ranked += queries
-        cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
-        return Rankings([self._best(query, top_k or 10) for query in queries], cuts, dict.fromkeys(STAGES, 0.001))
+        texts = ["".join(map(chr, ids)) for ids in tokenised.token_ids]
+        if self.poison in texts:
+            raise ArithmeticError(f"poisoned by {self.poison}")
+        self.passes.append(texts)
+        return TokenEmbeddings.from_texts([torch.tensor(ids).float()[:, None] for ids in tokenised.token_ids])
 
-    @staticmethod
-    def _best(query: str, top_k: int) -> list[RankedTarget]:
-        order = sorted(range(TARGETS), key=lambda number: (abs(number - len(query)), number))
+    def score(self, space: str, queries: TokenEmbeddings) -> torch.Tensor:
+        self.scored.append((space, len(queries)))
+        return -(queries.token_counts[:, None] - torch.arange(TARGETS)[None, :]).abs().float()
+
+    def select(
+        self, task: RankingTask, query: str, scores: torch.Tensor, query_tokens: int, top_k: int
+    ) -> list[RankedTarget]:
+        assert query_tokens == len(query)
+        order = sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
         return [
             RankedTarget(f"T{number}", f"target {number}", 1.0 / rank, 0.5 / rank, rank, {"number": number})
             for rank, number in enumerate(order[:top_k], start=1)

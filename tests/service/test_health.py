@@ -77,3 +77,29 @@ def test_loading_that_fails_is_told_to_whoever_runs_the_server(monkeypatch: pyte
         assert failed.wait(timeout=20)
         assert client.get("/readyz").status_code == 503
     assert str(failures[0]) == "no such taxonomy"
+
+
+def test_while_the_computing_thread_is_dead_it_is_not_ready(client: TestClient, ranker: FakeRanker) -> None:
+    ranker.release.clear()
+    ranker.fails = SystemExit("a bug")
+    answers: list[int] = []
+    caller = threading.Thread(
+        target=lambda: answers.append(client.post("/rank/job2skill", json={"query": "a"}).status_code)
+    )
+    caller.start()
+    assert ranker.started.wait(timeout=20)
+    assert client.get("/readyz").status_code == 200
+    hold = ranker.release
+    ranker.release = threading.Event()  # holds the probe of the new thread
+    hold.set()
+    caller.join()
+    assert answers == [503]
+    for path in ("/readyz", "/tasks"):
+        assert client.get(path).json()["error"]["code"] == "not_ready"
+    assert "uwe_ready 0.0" in client.get("/metrics").text
+    assert client.get("/healthz").status_code == 200
+    ranker.release.set()
+    while client.get("/readyz").status_code == 503:
+        pass
+    assert "uwe_ready 1.0" in client.get("/metrics").text
+    assert client.post("/rank/job2skill", json={"query": "a"}).status_code == 200

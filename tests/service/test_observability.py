@@ -25,11 +25,14 @@ def value(client: TestClient, name: str, **labels: str) -> float:
 def test_every_series_is_there_at_the_first_scrape(client: TestClient, ranker: FakeRanker) -> None:
     first = samples(client)
     for task in ranker.tasks:
-        for status in ("200", "413", "422", "500", "503"):
+        for status in ("200", "413", "422", "499", "500", "503"):
             assert first["uwe_request_seconds_count", frozenset({("task", task), ("status", status)})] == 0
         assert first["uwe_request_queries_count", frozenset({("task", task)})] == 0
-    for stage in ("wait", "tokenise", "encode", "score", "top_k"):
+    for stage in ("wait", "tokenise", "encode", "score", "top_k", "serialise"):
         assert first["uwe_stage_seconds_count", frozenset({("stage", stage)})] == 0
+    for cache in ("answer", "embedding"):
+        for result in ("hit", "miss"):
+            assert first["uwe_cache_lookups_total", frozenset({("cache", cache), ("result", result)})] == 0
     assert value(client, "uwe_index_targets", space="sample-skills") == TARGETS
     assert value(client, "uwe_ready") == 1
     assert any(name == "uwe_build_info" and ("model", "fake") in labels for name, labels in first)
@@ -41,8 +44,12 @@ def test_counts_move_with_requests(client: TestClient) -> None:
     assert value(client, "uwe_request_seconds_count", task="job2skill", status="200") == 1
     assert value(client, "uwe_request_seconds_count", task="job2skill", status="422") == 1
     assert value(client, "uwe_request_queries_sum", task="job2skill") == 3
-    assert value(client, "uwe_stage_seconds_count", stage="encode") == 1
-    assert value(client, "uwe_waiting_requests") == 0
+    for stage in ("wait", "tokenise", "encode", "score", "top_k", "serialise"):
+        assert value(client, "uwe_stage_seconds_count", stage=stage) == 1
+    assert value(client, "uwe_batch_queries_sum") == 2
+    for gauge in ("uwe_waiting_requests", "uwe_queued_queries", "uwe_queued_tokens"):
+        assert value(client, gauge) == 0
+    assert value(client, "uwe_answer_cache_entries") == 2
 
 
 def test_no_label_comes_from_a_caller(client: TestClient) -> None:

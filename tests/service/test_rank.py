@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.routes import rank as rank_routes
 from tests.service.conftest import TARGETS
 
 
@@ -56,6 +57,16 @@ def test_top_k_above_the_space_returns_all_and_above_the_maximum_is_refused(clie
     assert len(post(client, {"query": "nurse", "top_k": 100}).json()["results"][0]["targets"]) == TARGETS
     refused = post(client, {"query": "nurse", "top_k": 101})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
+
+
+def test_a_large_answer_is_the_same_in_parts(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"queries": ["nurse", "a long one"]}
+    whole = post(client, body)
+    monkeypatch.setattr(rank_routes, "_LARGEST_WHOLE_BYTES", 100)
+    parts = post(client, body)
+    assert parts.content == whole.content
+    for header in ("content-length", "content-type"):
+        assert parts.headers[header] == whole.headers[header]
 
 
 def test_a_query_that_was_cut_says_so(client: TestClient) -> None:

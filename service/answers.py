@@ -1,0 +1,78 @@
+"""Answers as JSON: each query's part is written once, and responses are put together from parts.
+
+orjson writes the dataclasses of the ranker as they stand, faster than pydantic-core (docs/adr/0005).
+`service.schemas.RankResponse` describes the form; tests hold both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import orjson
+from pydantic_core import to_jsonable_python
+
+from service.engine import RankingEngine
+from uwe_core.encoder import Truncation
+from uwe_core.ranker import RankedTarget
+from uwe_core.tasks import RankingTask
+
+_TAIL = b"]}"
+
+
+class AnswerKey(NamedTuple):
+    """Everything that decides the answer to one query; equal keys have equal answers."""
+
+    task: str
+    text: str
+    top_k: int
+    model_fingerprint: str
+    index_fingerprint: str
+
+
+@dataclass(frozen=True)
+class AnswerSource:
+    """What answers come from: the task, the model, and the index of the task's space."""
+
+    task: RankingTask
+    model_name: str
+    model_fingerprint: str
+    index_fingerprint: str
+
+    @classmethod
+    def of(cls, engine: RankingEngine, task: RankingTask) -> AnswerSource:
+        """Of a task as this engine ranks it."""
+        model, space = engine.description, engine.space_summaries()[task.target_space]
+        return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint)
+
+    def key(self, text: str, top_k: int) -> AnswerKey:
+        """The key of the answer to one query."""
+        return AnswerKey(self.task.name, text, top_k, self.model_fingerprint, self.index_fingerprint)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The JSON before the results."""
+        facts = {
+            "task": self.task.name,
+            "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
+            "index": {"space": self.task.target_space, "fingerprint": self.index_fingerprint},
+            "results": [],
+        }
+        return orjson.dumps(facts).removesuffix(_TAIL)
+
+
+def query_json(query: str, targets: Sequence[RankedTarget], truncation: Truncation | None) -> bytes:
+    """The result of one query; metadata that JSON has no form for are written as pydantic writes them."""
+    truncated = truncation and {"tokens": truncation.tokens, "kept_tokens": truncation.kept_tokens}
+    return orjson.dumps({"query": query, "targets": targets, "truncated": truncated}, default=to_jsonable_python)
+
+
+def response_parts(source: AnswerSource, results: Sequence[bytes]) -> list[bytes]:
+    """The body of a response in parts, its results in the order given and not copied."""
+    parts = [source.head]
+    for result in results:
+        parts += [result, b","]
+    parts[-1] = _TAIL  # in place of the last comma; a request has at least one query
+    return parts

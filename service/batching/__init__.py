@@ -1,0 +1,5 @@
+"""Continuous batching: requests wait here, off the event loop, for the one thread that computes."""
+
+from service.batching.batcher import Batcher
+
+__all__ = ["Batcher"]

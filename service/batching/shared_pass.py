@@ -1,0 +1,93 @@
+"""SharedPass: queries of several requests, tasks and spaces through the stages together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from service.answers import AnswerKey, query_json
+from service.batching.pending import PendingQuery
+from service.engine import RankingEngine
+from service.lru_cache import LruCache
+from service.observability import Metrics, ServiceStage
+from uwe_core.encoder import TokenisedTexts
+from uwe_core.ranker import RankedTarget
+from uwe_core.token_embeddings import TokenEmbeddings
+
+TokenIds = tuple[int, ...]
+
+
+class SharedPass:
+    """Every distinct text is encoded once, scored once for each space, and every distinct answer is written once.
+
+    Args:
+        engine: the stages.
+        metrics: told of each stage and of each batch.
+        embeddings: token embeddings of earlier queries, on the engine's device.
+    """
+
+    def __init__(self, engine: RankingEngine, metrics: Metrics, embeddings: LruCache[TokenIds, Tensor]) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._embeddings = embeddings
+
+    @torch.inference_mode()
+    def rank(self, queries: Sequence[PendingQuery]) -> dict[AnswerKey, bytes]:
+        """The JSON of each query; raises whatever a stage raises."""
+        self._metrics.observe_batch(len(queries), sum(len(query.token_ids) for query in queries))
+        distinct = list({query.key: query for query in queries}.values())
+        with self._timed("encode"):
+            tokens = self._encode(dict.fromkeys(query.token_ids for query in distinct))
+        with self._timed("score"):
+            scores = self._score(distinct, tokens)
+        with self._timed("top_k"):
+            targets = [self._select(query, scores) for query in distinct]
+        with self._timed("serialise"):
+            return {
+                query.key: query_json(query.key.text, best, query.truncation)
+                for query, best in zip(distinct, targets, strict=True)
+            }
+
+    def _encode(self, texts: dict[TokenIds, None]) -> dict[TokenIds, Tensor]:
+        tokens: dict[TokenIds, Tensor] = {}
+        unknown: list[TokenIds] = []
+        for text in texts:
+            known = self._embeddings.get(text)
+            if known is None:
+                unknown.append(text)
+            else:
+                tokens[text] = known
+        self._metrics.observe_lookups("embedding", hits=len(tokens), misses=len(unknown))
+        if unknown:
+            encoded = self._engine.encode(TokenisedTexts([list(text) for text in unknown], []))
+            for text, embeddings in zip(unknown, encoded, strict=True):
+                tokens[text] = embeddings
+                self._embeddings.put(text, embeddings.clone())  # a view would keep the whole batch
+        return tokens
+
+    def _score(
+        self, queries: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]
+    ) -> dict[tuple[str, TokenIds], Tensor]:
+        by_space: dict[str, dict[TokenIds, None]] = {}
+        for query in queries:
+            by_space.setdefault(query.request.task.target_space, {})[query.token_ids] = None
+        scores: dict[tuple[str, TokenIds], Tensor] = {}
+        for space, texts in by_space.items():
+            rows = self._engine.score(space, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
+            scores |= {(space, text): row for text, row in zip(texts, rows, strict=True)}
+        return scores
+
+    def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], Tensor]) -> list[RankedTarget]:
+        task = query.request.task
+        row = scores[task.target_space, query.token_ids]
+        return self._engine.select(task, query.key.text, row, len(query.token_ids), query.key.top_k)
+
+    @contextmanager
+    def _timed(self, stage: ServiceStage) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._metrics.observe_stage(stage, time.perf_counter() - start)

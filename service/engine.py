@@ -1,0 +1,52 @@
+"""What the service needs of a ranker; tests bring one without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from uwe_core.encoder import TokenisedTexts
+from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.tasks import RankingTask
+from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.types import Scores
+
+
+class RankingEngine(Protocol):
+    """Tasks over loaded spaces, and the stages of ranking; see `uwe_core.ranker.Ranker`."""
+
+    tasks: Mapping[str, RankingTask]
+
+    @property
+    def description(self) -> RankerDescription:
+        """What ranks, and how it computes."""
+        ...
+
+    def task(self, name: str) -> RankingTask:
+        """The task of that name, or UnknownTaskError."""
+        ...
+
+    def space_summaries(self) -> Mapping[str, SpaceSummary]:
+        """The loaded spaces by name."""
+        ...
+
+    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+        """Token ids, or an error that names the query; on any thread."""
+        ...
+
+    def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
+        """Token embeddings of each query."""
+        ...
+
+    def score(self, space: str, queries: TokenEmbeddings) -> Scores:
+        """Scores of every target of a space."""
+        ...
+
+    def select(
+        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+    ) -> list[RankedTarget]:
+        """The best targets of one query."""
+        ...
