@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 from service.batching import RankingQueue
@@ -76,7 +76,11 @@ class ServiceState:
         queue = RankingQueue(engine.rank, self.metrics, self.settings.max_waiting, self.settings.deadline_seconds)
         self.loaded = Loaded(engine, queue)
         self.metrics.ready.set(1)
-        logger.info("ready: model %s (%.16s) on %s in %s", *astuple(engine.description))
+        model, encoding = engine.description, engine.description.encoding
+        logger.info(
+            "ready: model %s (%.16s) on %s by %s in %s",
+            model.model_name, model.model_fingerprint, model.device, encoding.backend, encoding.precision,
+        )  # fmt: skip
 
     def report(self, progress: str) -> None:
         """Loading goes on, with this.

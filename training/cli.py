@@ -15,6 +15,7 @@ from rich.table import Table
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
+from training.encoder_cli import encoder_command, waiting_command
 from training.evaluate import (
     RESULTS_FOLDER,
     SAMPLE,
@@ -53,6 +54,8 @@ app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
 app.command("train")(train_command)
 app.command("job")(job_command)
+benchmark_app.command("encoder")(encoder_command)
+benchmark_app.command("waiting")(waiting_command)
 
 
 @app.callback()

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from uwe_core.backends.choosing import EncodingSummary, Trial
 from uwe_core.encoder import Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
 from uwe_core.ranker import STAGES, RankedTarget, RankerDescription, Rankings, SpaceSummary
@@ -19,6 +20,9 @@ from uwe_core.tasks import standard_tasks
 from uwe_core.text import unreadable_reason
 
 TARGETS = 30
+ENCODING = EncodingSummary(
+    "onnx", "int8", 3, ("avx2", "avx512f"), (Trial("onnx", "int8", {"1x8": 2.0, "16": 30.0}, 1.5, 0.25),)
+)
 
 
 class FakeRanker:
@@ -31,7 +35,7 @@ class FakeRanker:
     """
 
     tasks = standard_tasks("sample")
-    description = RankerDescription("fake", "f" * 64, "cpu", "float32")
+    description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
 
     def __init__(self) -> None:
         self.fails: Exception | None = None
