@@ -98,7 +98,9 @@ def spaces(home: Home = default_home()) -> None:  # noqa: B008
 def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     model: Annotated[
         list[str] | None,
-        typer.Option(help="MODEL, MODEL:INTERACTION@TEMPERATURE, st:MODEL, bm25, tf-idf, edit-distance, random."),
+        typer.Option(
+            help="MODEL[+BACKEND-PRECISION][:INTERACTION[@TEMPERATURE]], st:MODEL, bm25, tf-idf, edit-distance, random."
+        ),
     ] = None,
     data: Annotated[
         str,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from numpy import ndarray
 
 from uwe_core.backends.export_cache import ExportKey, open_or_export
@@ -115,7 +115,7 @@ def _round_weights(model: Any) -> None:
 
 def rounded_rows(
     weights: Float[ndarray, "rows columns"],
-) -> tuple[ndarray[Any, np.dtype[np.int8]], Float[ndarray, "rows 1"]]:
+) -> tuple[Int8[ndarray, "rows columns"], Float[ndarray, "rows 1"]]:
     """Whole numbers from -127 to 127 and the scale of each row; their product is nearest to the weights."""
     scales = np.abs(weights).max(axis=1, keepdims=True) / np.float32(_LARGEST)
     scales[scales == 0] = 1

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 
@@ -29,7 +28,7 @@ class PackedTexts:
     places: Int[ndarray, " tokens"]
     bias: Float[ndarray, "texts 1 1 text_tokens"]
 
-    def arrays(self) -> tuple[ndarray[Any, Any], ...]:
+    def arrays(self) -> tuple[Shaped[ndarray, "..."], ...]:
         """In the order of `PackedEncoder.forward`."""
         return self.ids, self.positions, self.rows, self.places, self.bias
 
