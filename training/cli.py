@@ -28,6 +28,7 @@ from training.evaluate import (
 from training.job_cli import job_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
+from training.precompute import export_encoder
 from training.precompute import precompute as precompute_spaces
 from training.terminal import print_whole
 from training.train_cli import train_command
@@ -70,6 +71,9 @@ def precompute(
     spaces: Annotated[list[str] | None, typer.Argument(help="Names of target spaces; all where none is named.")] = None,
     model: Model = "embedded",
     dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = "float32",
+    export: Annotated[
+        list[str] | None, typer.Option(help="Also export the encoder, for such as openvino-float32 or onnx-int8.")
+    ] = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
@@ -83,6 +87,9 @@ def precompute(
             f"{done.space.info.name}: {verb}, {manifest.targets:,} targets, {manifest.tokens:,} tokens, "
             f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
         )
+    for word in export or ():
+        export_encoder(loaded.encoder, word, catalogue.exports)
+        typer.echo(f"exported for {word}")
 
 
 @app.command()

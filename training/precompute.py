@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from training.terminal import progress_bar
+from uwe_core.backends.making import make_backend, named_way
 from uwe_core.catalogue import SpaceCatalogue
+from uwe_core.device import cpu_quota
+from uwe_core.encoder import TokenEncoder
+from uwe_core.errors import InputError
 from uwe_core.model import UweModel
 from uwe_core.target_space import TargetSpace
 from uwe_core.token_index import StorageType, TokenIndex, open_or_build
@@ -30,3 +35,16 @@ def precompute(
         with progress_bar(space.info.name) as bar:
             index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update)
         yield Precomputed(space, index, reused=not bar.moved)
+
+
+def export_encoder(encoder: TokenEncoder, word: str, exports: Path) -> None:
+    """Export an encoder for another library, where that is not done already.
+
+    Raises:
+        InputError: the word names no backend with a precision.
+        ConfigurationError: the backend is not installed, or cannot run this encoder.
+    """
+    way = named_way(word)
+    if way is None:
+        raise InputError(f"'{word}' is no backend with a precision, such as openvino-float32")
+    make_backend(encoder, *way, cpu_quota(), exports)

@@ -22,6 +22,15 @@ def is_available(name: BackendName) -> bool:
     return all(importlib.util.find_spec(package) is not None for package in _PACKAGES[name])
 
 
+def named_way(word: str) -> tuple[BackendName, BackendPrecision] | None:
+    """The backend and precision of a word such as `openvino-int8`; None where it is no such word."""
+    for name, precisions in PRECISIONS.items():
+        for precision in precisions:
+            if word == f"{name}-{precision}":
+                return name, precision
+    return None
+
+
 def make_backend(
     encoder: TokenEncoder, name: BackendName, precision: BackendPrecision, threads: int, exports: Path
 ) -> EncoderBackend:

@@ -22,8 +22,7 @@ from training.workbench.baselines.lexical import Bm25Ranking, EditDistanceRankin
 from training.workbench.baselines.sentence import SentenceRanking
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from uwe_core.backends.choosing import Candidate
-from uwe_core.backends.interface import PRECISIONS
-from uwe_core.backends.making import make_backend
+from uwe_core.backends.making import make_backend, named_way
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota, resolve_device
 from uwe_core.errors import InputError
@@ -104,12 +103,9 @@ def parse_word(word: str) -> tuple[str, tuple[InteractionKind, float | None] | N
 
 def parse_backend(name: str) -> tuple[str, Candidate | None]:
     """The model's name, and the backend and precision where they are named; other plus signs belong to the name."""
-    model, _, way = name.rpartition("+")
-    for backend, precisions in PRECISIONS.items():
-        for precision in precisions:
-            if model and way == f"{backend}-{precision}":
-                return model, (backend, precision)
-    return name, None
+    model, _, word = name.rpartition("+")
+    way = named_way(word)
+    return (model, way) if model and way else (name, None)
 
 
 def _shown(word: str, name: str) -> str:
