@@ -53,13 +53,11 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = str(folder / _MODEL_FILE)
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        # The exporter leaves out what a family does not read.
-        self._inputs = frozenset(given.name for given in self._session.get_inputs())
 
     def encode(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
         """See `EncoderBackend`."""
-        arrays = zip(_INPUTS, pack(token_ids, self._padding_id).arrays(), strict=True)
-        (embeddings,) = self._session.run(None, {name: array for name, array in arrays if name in self._inputs})
+        inputs = dict(zip(_INPUTS, pack(token_ids, self._padding_id).arrays(), strict=True))
+        (embeddings,) = self._session.run(None, inputs)
         return torch.from_numpy(embeddings)
 
 

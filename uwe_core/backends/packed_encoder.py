@@ -6,7 +6,8 @@ are one product, and no mask, cache or output class is made on the way. Embeddin
 
 from __future__ import annotations
 
-from typing import Any, cast
+import copy
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +20,7 @@ from uwe_core.types import RaggedTokens
 
 _BERT_FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
 _MPNET = "mpnet"
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def can_pack(backbone: PreTrainedModel) -> bool:
@@ -28,7 +30,7 @@ def can_pack(backbone: PreTrainedModel) -> bool:
 
 
 class PackedEncoder(nn.Module):
-    """An encoder's layers with weights of their own; changing the backbone later changes nothing here.
+    """An encoder's layers. They share the backbone's memory where they can: make them anew when its weights change.
 
     Raises:
         ConfigurationError: layers of a kind that is not known.
@@ -40,8 +42,8 @@ class PackedEncoder(nn.Module):
             raise ConfigurationError(f"encoders of the kind '{backbone.config.model_type}' run in torch alone")
         embeddings: Any = backbone.embeddings
         self.heads = int(backbone.config.num_attention_heads)
-        self.words: nn.Embedding = embeddings.word_embeddings
-        self.norm: nn.LayerNorm = embeddings.LayerNorm
+        self.words = _frozen(embeddings.word_embeddings)
+        self.norm = _frozen(embeddings.LayerNorm)
         positions = embeddings.position_embeddings.weight.detach()
         if hasattr(embeddings, "token_type_embeddings"):
             positions = positions + embeddings.token_type_embeddings.weight[0].detach()
@@ -50,7 +52,6 @@ class PackedEncoder(nn.Module):
         self.register_buffer("distance_bias", _distance_bias(backbone, max_tokens))
         layers = cast("Any", backbone).encoder.layer
         self.layers = nn.ModuleList(PackedLayer(layer, self.heads) for layer in layers)
-        self.requires_grad_(requires_grad=False)
         self.eval()
 
     def forward(
@@ -90,12 +91,12 @@ class PackedLayer(nn.Module):
             parts = [own.query, own.key, own.value]
         self.heads = heads
         self.query_key_value = _joined(parts)
-        self.attention_output: nn.Linear = output
-        self.attention_norm: nn.LayerNorm = norm
-        self.wide: nn.Linear = layer.intermediate.dense
-        self.activation: nn.Module = layer.intermediate.intermediate_act_fn
-        self.narrow: nn.Linear = layer.output.dense
-        self.norm: nn.LayerNorm = layer.output.LayerNorm
+        self.attention_output = _frozen(output)
+        self.attention_norm = _frozen(norm)
+        self.wide = _frozen(layer.intermediate.dense)
+        self.activation = _frozen(layer.intermediate.intermediate_act_fn)
+        self.narrow = _frozen(layer.output.dense)
+        self.norm = _frozen(layer.output.LayerNorm)
 
     def forward(
         self,
@@ -116,9 +117,15 @@ class PackedLayer(nn.Module):
 
 def _joined(parts: list[nn.Linear]) -> nn.Linear:
     joined = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
-    joined.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]))
-    joined.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]))
+    joined.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
+    joined.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
     return joined
+
+
+def _frozen(module: Module) -> Module:
+    """The same module with parameters of its own over the same memory, without gradients."""
+    own = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in module.parameters()}
+    return copy.deepcopy(module, own)
 
 
 def _distance_bias(backbone: PreTrainedModel, max_tokens: int) -> Float[Tensor, "distances heads"] | None:

@@ -30,9 +30,7 @@ class PackedTorch:
         self.precision = precision
         self._device = encoder.device
         self._padding_id = position_padding(encoder.backbone)
-        self._encoder = PackedEncoder(encoder.backbone, encoder.max_tokens)
-        if _TYPES[precision] != torch.float32:
-            self._encoder = copy.deepcopy(self._encoder).to(_TYPES[precision])
+        self._encoder = PackedEncoder(encoder.backbone, encoder.max_tokens).to(_TYPES[precision])
 
     @torch.inference_mode()
     def encode(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
