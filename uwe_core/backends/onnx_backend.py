@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from uwe_core.backends.export_cache import ExportKey, open_or_export
-from uwe_core.backends.interface import BackendPrecision
+from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.backends.packed_encoder import PackedEncoder
 from uwe_core.backends.packed_texts import pack
 from uwe_core.encoder import TokenEncoder, position_padding
@@ -36,7 +36,7 @@ class OnnxBackend:
         ConfigurationError: layers that are not known.
     """
 
-    name = "onnx"
+    name: BackendName = "onnx"
 
     def __init__(self, encoder: TokenEncoder, precision: BackendPrecision, threads: int, exports: Path) -> None:
         import onnxruntime  # noqa: PLC0415 - an extra

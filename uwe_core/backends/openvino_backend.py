@@ -15,7 +15,7 @@ from jaxtyping import Float, Int8
 from numpy import ndarray
 
 from uwe_core.backends.export_cache import ExportKey, open_or_export
-from uwe_core.backends.interface import BackendPrecision
+from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.backends.packed_encoder import PackedEncoder
 from uwe_core.backends.packed_texts import pack
 from uwe_core.encoder import TokenEncoder, position_padding
@@ -42,7 +42,7 @@ class OpenVinoBackend:
         ConfigurationError: a processor without bfloat16, or layers that are not known.
     """
 
-    name = "openvino"
+    name: BackendName = "openvino"
 
     def __init__(self, encoder: TokenEncoder, precision: BackendPrecision, threads: int, exports: Path) -> None:
         import openvino  # noqa: PLC0415 - an extra

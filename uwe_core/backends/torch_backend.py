@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from uwe_core.backends.interface import BackendPrecision, EncoderBackend
+from uwe_core.backends.interface import BackendName, BackendPrecision, EncoderBackend
 from uwe_core.backends.packed_encoder import PackedEncoder, can_pack
 from uwe_core.backends.packed_texts import pack
 from uwe_core.encoder import TokenEncoder, position_padding
@@ -18,13 +18,15 @@ _TYPES: dict[BackendPrecision, torch.dtype] = {"float32": torch.float32, "bfloat
 
 def make_torch_backend(encoder: TokenEncoder, precision: BackendPrecision) -> EncoderBackend:
     """In float32 or bfloat16, on the encoder's device; the encoder's own weights stay as they are."""
-    return (PackedTorch if can_pack(encoder.backbone) else PaddedTorch)(encoder, precision)
+    if can_pack(encoder.backbone):
+        return PackedTorch(encoder, precision)
+    return PaddedTorch(encoder, precision)
 
 
 class PackedTorch:
     """The encoder's layers over packed tokens."""
 
-    name = "torch"
+    name: BackendName = "torch"
 
     def __init__(self, encoder: TokenEncoder, precision: BackendPrecision) -> None:
         self.precision = precision
@@ -48,7 +50,7 @@ class PackedTorch:
 class PaddedTorch:
     """The encoder as transformers runs it."""
 
-    name = "torch"
+    name: BackendName = "torch"
 
     def __init__(self, encoder: TokenEncoder, precision: BackendPrecision) -> None:
         self.precision = precision
