@@ -28,8 +28,8 @@ from training.evaluate import (
 from training.job_cli import job_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
-from training.precompute import export_encoder
 from training.precompute import precompute as precompute_spaces
+from training.precompute import wanted_exports
 from training.terminal import print_whole
 from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
@@ -39,6 +39,7 @@ from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
+from uwe_core.backends.making import make_backend
 from uwe_core.catalogue import SpaceCatalogue, default_home
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
@@ -79,6 +80,7 @@ def precompute(
 ) -> None:
     """Encode target spaces into token indexes; finished ones are reused."""
     catalogue = SpaceCatalogue(home)
+    ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
     for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype):
         verb = "reused" if done.reused else "built"
@@ -87,9 +89,9 @@ def precompute(
             f"{done.space.info.name}: {verb}, {manifest.targets:,} targets, {manifest.tokens:,} tokens, "
             f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
         )
-    for word in export or ():
-        export_encoder(loaded.encoder, word, catalogue.exports)
-        typer.echo(f"exported for {word}")
+    for backend, precision in ways:
+        make_backend(loaded.encoder, backend, precision, cpu_quota(), catalogue.exports)
+        typer.echo(f"exported for {backend} in {precision}")
 
 
 @app.command()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from training.terminal import progress_bar
-from uwe_core.backends.making import make_backend, named_way
+from uwe_core.backends.choosing import Candidate
+from uwe_core.backends.making import named_way
 from uwe_core.catalogue import SpaceCatalogue
-from uwe_core.device import cpu_quota
-from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import InputError
 from uwe_core.model import UweModel
 from uwe_core.target_space import TargetSpace
@@ -37,14 +35,16 @@ def precompute(
         yield Precomputed(space, index, reused=not bar.moved)
 
 
-def export_encoder(encoder: TokenEncoder, word: str, exports: Path) -> None:
-    """Export an encoder for another library, where that is not done already.
+def wanted_exports(words: Sequence[str]) -> list[Candidate]:
+    """The backends and precisions that an encoder is to be exported for, from words such as `openvino-int8`.
 
     Raises:
-        InputError: the word names no backend with a precision.
-        ConfigurationError: the backend is not installed, or cannot run this encoder.
+        InputError: a word that names none.
     """
-    way = named_way(word)
-    if way is None:
-        raise InputError(f"'{word}' is no backend with a precision, such as openvino-float32")
-    make_backend(encoder, *way, cpu_quota(), exports)
+    ways = []
+    for word in words:
+        way = named_way(word)
+        if way is None:
+            raise InputError(f"'{word}' is no backend with a precision, such as openvino-float32")
+        ways.append(way)
+    return ways
