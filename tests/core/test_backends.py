@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from tests.fakes import FAMILIES, TINY_LIMIT, save_tiny_model
+from uwe_core.backends import openvino_backend
 from uwe_core.backends.interface import PRECISIONS, TOLERANCES, BackendName, BackendPrecision, EncoderBackend
 from uwe_core.backends.making import is_available, make_backend
 from uwe_core.backends.openvino_backend import rounded_rows
@@ -37,7 +38,15 @@ TEXTS = [
 ]  # fmt: skip
 # Of the ten best, the part that must be the same, on average.
 AGREEMENT: dict[BackendPrecision, float] = {"float32": 1.0, "bfloat16": 0.95, "int8": 0.8}
-RAGGED = st.lists(st.lists(st.sampled_from([1, *WORDS]), min_size=1, max_size=TINY_LIMIT), min_size=1, max_size=8)
+# Exporting to ONNX takes seconds, so two families must do there: MPNet's has all that the others have, and a bias.
+RAGGED_CASES = [
+    *((family, name, precision) for family in PACKED_FAMILIES for name, precision in ALL if name != "onnx"),
+    ("bert", "onnx", "float32"), ("bert", "onnx", "int8"), ("mpnet", "onnx", "float32"),
+]  # fmt: skip
+# Texts begin as the tokenizer has them begin, and hold the padding token as a word now and then.
+RAGGED = st.lists(
+    st.lists(st.sampled_from([1, *WORDS]), max_size=TINY_LIMIT - 1).map(lambda ids: [0, *ids]), min_size=1, max_size=8
+)
 
 Made = Callable[[str, BackendName, BackendPrecision], tuple[TokenEncoder, EncoderBackend]]
 
@@ -86,8 +95,7 @@ def shortfall(encoder: TokenEncoder, backend: EncoderBackend, token_ids: Sequenc
     return float((1 - cosine_similarity(found, wanted, dim=1)).max())
 
 
-@pytest.mark.parametrize(("name", "precision"), ALL)
-@pytest.mark.parametrize("family", PACKED_FAMILIES)
+@pytest.mark.parametrize(("family", "name", "precision"), RAGGED_CASES)
 def test_ragged_batches_equal_transformers_in_float32(
     family: str, name: BackendName, precision: BackendPrecision, made: Made
 ) -> None:
@@ -139,20 +147,19 @@ def test_an_encoder_uses_its_backend_until_its_weights_change(made: Made) -> Non
     assert not (encoder.encode(tokenised).embeddings == 1).all()
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_an_export_is_made_once_and_again_only_where_it_is_broken(
-    name: BackendName, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    name: BackendName = "openvino"
     encoder, backend = made("bert", name, "float32")
-    module = importlib.import_module(f"uwe_core.backends.{name}_backend")
     exports: list[Path] = []
-    original = module._export
+    original = openvino_backend._export
 
     def counted(encoder: TokenEncoder, precision: BackendPrecision, path: Path) -> None:
         exports.append(path)
         original(encoder, precision, path)
 
-    monkeypatch.setattr(module, "_export", counted)
+    monkeypatch.setattr(openvino_backend, "_export", counted)
 
     def embeddings() -> Tensor:
         return make_backend(encoder, name, "float32", threads=1, exports=tmp_path).encode([[0, 5, 2]])
@@ -239,7 +246,7 @@ def jobs(embedded_model: UweModel) -> Scorer:
     return make_scorer(TokenIndex.build(embedded_model.encoder, sample_jobs()), embedded_model.interaction)
 
 
-@pytest.mark.parametrize(("name", "precision"), ALL)
+@pytest.mark.parametrize(("name", "precision"), [way for way in ALL if way != ("onnx", "float32")])
 def test_real_weights_keep_embeddings_and_the_ten_best(
     name: BackendName, precision: BackendPrecision, embedded_model: UweModel, jobs: Scorer, tmp_path: Path
 ) -> None:

@@ -43,15 +43,12 @@ class OnnxBackend:
 
         self.precision = precision
         self._padding_id = position_padding(encoder.backbone)
-        code = (sys.modules[__name__],)
-        key = ExportKey(encoder.fingerprint, "onnx", precision, version("onnxruntime"), code)
-        folder = open_or_export(exports, key, lambda aside: _export(encoder, precision, aside))
+        path = str(_exported(encoder, precision, exports))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Threads that wait by spinning take the processor from whoever else has work.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = str(folder / _MODEL_FILE)
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def encode(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
@@ -61,18 +58,24 @@ class OnnxBackend:
         return torch.from_numpy(embeddings)
 
 
-def _export(encoder: TokenEncoder, precision: BackendPrecision, folder: Path) -> None:
-    path = folder / _MODEL_FILE
-    with _quiet():
-        if precision == "float32":
-            _write(encoder, path)
-            return
-        from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
+def _exported(encoder: TokenEncoder, precision: BackendPrecision, exports: Path) -> Path:
+    """The file of an export; int8 is made from float32's, since exporting takes longer than rounding."""
+    key = ExportKey(encoder.fingerprint, "onnx", precision, version("onnxruntime"), (sys.modules[__name__],))
 
-        whole = folder / "float32.onnx"
-        _write(encoder, whole)
-        quantize_dynamic(whole, path, per_channel=True, weight_type=QuantType.QInt8)
-        whole.unlink()
+    def export(aside: Path) -> None:
+        with _quiet():
+            if precision == "int8":
+                _round(_exported(encoder, "float32", exports), aside / _MODEL_FILE)
+            else:
+                _write(encoder, aside / _MODEL_FILE)
+
+    return open_or_export(exports, key, export) / _MODEL_FILE
+
+
+def _round(whole: Path, path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
+
+    quantize_dynamic(whole, path, per_channel=True, weight_type=QuantType.QInt8)
 
 
 def _write(encoder: TokenEncoder, path: Path) -> None:
