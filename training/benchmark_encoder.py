@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from training.benchmark import describe_machine
-from uwe_core.backends.choosing import made_up_texts, medians, shortfall
+from uwe_core.backends.choosing import error_of, made_up_texts, medians
 from uwe_core.backends.interface import PRECISIONS, EncoderBackend
 from uwe_core.backends.making import make_backend
 from uwe_core.backends.torch_backend import PaddedTorch
@@ -45,7 +45,7 @@ class BackendCost:
     Attributes:
         milliseconds: medians, by the names of `SHAPES`.
         ratios: to torch in float32 in the same rounds; below 1 is faster.
-        error: the most that a token's cosine with torch in float32 falls short of 1.
+        error: the most that a token's cosine with torch in float32 falls short of 1, on real texts.
     """
 
     backend: str
@@ -118,19 +118,16 @@ def _measure_here(model: str, exports: Path, rounds: int, threads: int) -> Encod
 
 def _costs(encoder: TokenEncoder, backends: Mapping[str, EncoderBackend], rounds: int) -> list[BackendCost]:
     seconds: dict[str, dict[str, float]] = {label: {} for label in backends}
-    errors = dict.fromkeys(backends, 0.0)
     for shape, lengths in SHAPES.items():
         texts = made_up_texts(lengths, encoder)
-        wanted = backends[REFERENCE].encode(texts)
         for label, median in medians(backends, texts, rounds, _WARM_UP_ROUNDS).items():
             seconds[label][shape] = median
-            errors[label] = max(errors[label], shortfall(backends[label].encode(texts), wanted))
     return [
         BackendCost(
             label,
             {shape: 1000 * median for shape, median in taken.items()},
             {shape: median / seconds[REFERENCE][shape] for shape, median in taken.items()},
-            errors[label],
+            error_of(backends[label], encoder),
         )
         for label, taken in seconds.items()
     ]
