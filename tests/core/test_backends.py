@@ -227,7 +227,9 @@ def test_rounded_weights_are_the_nearest() -> None:
     weights = np.random.default_rng(0).normal(size=(5, 40)).astype(np.float32)
     weights[3] = 0
     whole, scales = rounded_rows(weights)
-    assert (whole.dtype, scales.dtype, scales.shape) == (np.int8, np.float32, (5, 1))
+    assert whole.dtype == np.int8
+    assert scales.dtype == np.float32
+    assert scales.shape == (5, 1)
     assert (np.abs(whole * scales - weights) <= scales / 2 * 1.001).all()
     assert np.abs(whole[:3]).max(axis=1).tolist() == [127, 127, 127]
 

@@ -22,7 +22,7 @@ def encoder(tmp_path: Path) -> TokenEncoder:
 
 
 def trial(way: Candidate, speedup: float, error: float = 0.0) -> Trial:
-    return Trial(*way, {}, speedup, error)
+    return Trial(*way, {}, float(speedup), error)
 
 
 TORCH, TORCH_16 = ("torch", "float32"), ("torch", "bfloat16")

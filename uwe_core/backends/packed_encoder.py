@@ -66,12 +66,13 @@ class PackedEncoder(nn.Module):
 
         A single text needs neither `rows` nor `places` nor `bias`: its tokens are the grid.
         """
-        tokens = self.norm(self.words(ids) + cast("Tensor", self.positions)[positions])
-        if self.distance_bias is not None:
+        tokens: RaggedTokens = self.norm(self.words(ids) + cast("Tensor", self.positions)[positions])
+        by_distance = cast("Tensor | None", self.distance_bias)
+        if by_distance is not None:
             columns = torch.arange(len(ids) if rows is None else rows.shape[1], device=ids.device)
-            distances = columns[None, :] - columns[:, None] + self.distance_bias.shape[0] // 2
-            by_distance = self.distance_bias[distances].permute(2, 0, 1)[None]
-            bias = by_distance if bias is None else by_distance + bias
+            distances = columns[None, :] - columns[:, None] + by_distance.shape[0] // 2
+            of_heads = by_distance[distances].permute(2, 0, 1)[None]
+            bias = of_heads if bias is None else of_heads + bias
         for layer in self.layers:
             tokens = layer(tokens, rows, places, bias)
         return tokens

@@ -56,7 +56,7 @@ class PaddedTorch:
         self.precision = precision
         backbone = encoder.backbone
         if backbone.dtype != _TYPES[precision]:
-            backbone = copy.deepcopy(backbone).to(_TYPES[precision])
+            backbone = copy.deepcopy(backbone).bfloat16()
         self._encoder = TokenEncoder(backbone, encoder.tokenizer)
 
     @torch.inference_mode()
