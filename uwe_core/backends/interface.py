@@ -20,7 +20,7 @@ PRECISIONS: dict[BackendName, tuple[BackendPrecision, ...]] = {
     "openvino": ("float32", "bfloat16", "int8"),
 }
 # The most that the cosine of a token with the same token of torch in float32 may fall short of 1.
-TOLERANCES: dict[BackendPrecision, float] = {"float32": 1e-5, "bfloat16": 2e-3, "int8": 5e-2}
+TOLERANCES: dict[BackendPrecision, float] = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 5e-2}
 
 
 @runtime_checkable
