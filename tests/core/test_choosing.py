@@ -11,6 +11,7 @@ from tests.fakes import save_tiny_model
 from uwe_core.backends import choosing
 from uwe_core.backends.choosing import Candidate, Trial, best, candidates, made_up_texts, shortfall, use_backend
 from uwe_core.backends.interface import TOLERANCES
+from uwe_core.backends.making import is_available
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ConfigurationError
 from uwe_core.model import UweModel
@@ -79,8 +80,10 @@ def test_a_setting_is_obeyed_without_a_measurement(encoder: TokenEncoder, tmp_pa
 
 @pytest.mark.parametrize("backend", ["torch", "auto"])
 def test_the_real_measurement_chooses_something_that_encodes(
-    backend: str, encoder: TokenEncoder, tmp_path: Path
+    backend: str, encoder: TokenEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # exporting to ONNX takes seconds
+    monkeypatch.setattr(choosing, "is_available", lambda name: name != "onnx" and is_available(name))
     plain = encoder.encode(encoder.tokenise(["nurse"])).embeddings
     summary = use_backend(encoder, backend, "auto", tmp_path, threads=1)  # type: ignore[arg-type]
     assert (summary.backend, summary.precision) in {(each.backend, each.precision) for each in summary.trials}

@@ -60,10 +60,11 @@ def _positions(
     starts: Int[ndarray, " texts"],
     padding_id: int | None,
 ) -> Int[ndarray, " tokens"]:
+    positions: Int[ndarray, " tokens"] = np.arange(len(ids)) - np.repeat(starts, lengths)
     if padding_id is None:
-        return np.arange(len(ids)) - np.repeat(starts, lengths)
+        return positions
     # A text may hold the padding token as a word; that family counts it as no position.
     counts = np.cumsum(ids != padding_id)
     before = np.repeat(counts[starts] - (ids[starts] != padding_id), lengths)
-    positions: Int[ndarray, " tokens"] = np.where(ids != padding_id, counts - before + padding_id, padding_id)
+    positions = np.where(ids != padding_id, counts - before + padding_id, padding_id)
     return positions
