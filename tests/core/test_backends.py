@@ -248,7 +248,14 @@ def jobs(embedded_model: UweModel) -> Scorer:
     return make_scorer(TokenIndex.build(embedded_model.encoder, sample_jobs()), embedded_model.interaction)
 
 
-@pytest.mark.parametrize(("name", "precision"), [way for way in ALL if way != ("onnx", "float32")])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(*way, marks=pytest.mark.heavy if way[0] == "onnx" else ())
+        for way in ALL
+        if way != ("onnx", "float32")
+    ],
+)
 def test_real_weights_keep_embeddings_and_the_ten_best(
     name: BackendName, precision: BackendPrecision, embedded_model: UweModel, jobs: Scorer, tmp_path: Path
 ) -> None:

@@ -66,5 +66,4 @@ def _positions(
     # A text may hold the padding token as a word; that family counts it as no position.
     counts = np.cumsum(ids != padding_id)
     before = np.repeat(counts[starts] - (ids[starts] != padding_id), lengths)
-    positions = np.where(ids != padding_id, counts - before + padding_id, padding_id)
-    return positions
+    return np.where(ids != padding_id, counts - before + padding_id, padding_id)
