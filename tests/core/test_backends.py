@@ -43,6 +43,10 @@ RAGGED_CASES = [
     *((family, name, precision) for family in PACKED_FAMILIES for name, precision in ALL if name != "onnx"),
     ("bert", "onnx", "float32"), ("bert", "onnx", "int8"), ("mpnet", "onnx", "float32"),
 ]  # fmt: skip
+REAL_CASES = [
+    *(way for way in ALL if way[0] != "onnx"),
+    pytest.param("onnx", "int8", marks=pytest.mark.heavy),  # made from float32's export, which is tested so too
+]
 # Texts begin as the tokenizer has them begin, and hold the padding token as a word now and then.
 RAGGED = st.lists(
     st.lists(st.sampled_from([1, *WORDS]), max_size=TINY_LIMIT - 1).map(lambda ids: [0, *ids]), min_size=1, max_size=8
@@ -248,14 +252,7 @@ def jobs(embedded_model: UweModel) -> Scorer:
     return make_scorer(TokenIndex.build(embedded_model.encoder, sample_jobs()), embedded_model.interaction)
 
 
-@pytest.mark.parametrize(
-    ("name", "precision"),
-    [
-        pytest.param(*way, marks=pytest.mark.heavy if way[0] == "onnx" else ())
-        for way in ALL
-        if way != ("onnx", "float32")
-    ],
-)
+@pytest.mark.parametrize(("name", "precision"), REAL_CASES)
 def test_real_weights_keep_embeddings_and_the_ten_best(
     name: BackendName, precision: BackendPrecision, embedded_model: UweModel, jobs: Scorer, tmp_path: Path
 ) -> None:

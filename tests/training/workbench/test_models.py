@@ -68,7 +68,7 @@ def test_a_backend_encodes_queries_and_never_targets() -> None:
     assert isinstance(rounded, UweRanking)
     assert plain._encodings.index(JOBS) is rounded._encodings.index(JOBS)
     assert not torch.equal(*scores)
-    torch.testing.assert_close(*scores, rtol=0, atol=0.02)
+    torch.testing.assert_close(*scores, rtol=0, atol=0.05)  # of a sum over tokens of cosines
 
 
 @pytest.mark.parametrize("word", ["m:max_sim@0", "m:max_sim@-1", "m:max_sim@warm", "m:max_sim@inf", "m:max_sim@"])
