@@ -8,11 +8,11 @@ from functools import partial
 import torch
 
 from service.settings import Settings
+from uwe_core.backends.choosing import use_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
 from uwe_core.errors import ConfigurationError, UnknownSpaceError
 from uwe_core.model import UweModel
-from uwe_core.precision import with_precision
 from uwe_core.ranker import RankableSpace, Ranker
 from uwe_core.token_index import index_folder, open_or_build
 
@@ -30,7 +30,8 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
         ConfigurationError: settings that cannot work here, such as an absent device or a taxonomy not imported.
         ArtefactError: a file that is broken or does not fit.
     """
-    torch.set_num_threads(settings.threads or cpu_quota())
+    threads = settings.threads or cpu_quota()
+    torch.set_num_threads(threads)
     tasks = settings.all_tasks
     catalogue = SpaceCatalogue(settings.home, settings.spaces)
     try:
@@ -55,9 +56,9 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
             partial(_report_encoding, report, name),
         )
         rankable[name] = RankableSpace(model, space, index)
-    report("choosing the precision")
-    with_precision(model.encoder, settings.precision)
-    ranker = Ranker(model, rankable, tasks)
+    report("choosing how to encode")
+    encoding = use_backend(model.encoder, settings.backend, settings.precision, catalogue.exports, threads)
+    ranker = Ranker(model, rankable, tasks, encoding)
     report("warming up")
     for _ in range(_WARM_UP_ROUNDS):
         for task in tasks.values():

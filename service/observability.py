@@ -74,7 +74,15 @@ class Metrics:
         self.index_bytes = Gauge("uwe_index_bytes", "Bytes of an index.", ("space",), registry=self.registry)
         self.build_info = Gauge(
             "uwe_build_info", "1; what is running.",
-            ("version", "model", "model_fingerprint", "device", "precision"), registry=self.registry,
+            ("version", "model", "model_fingerprint", "device", "backend", "precision"), registry=self.registry,
+        )  # fmt: skip
+        self.encoder_info = Gauge(
+            "uwe_encoder_info", "1; what encodes queries, on what.",
+            ("backend", "precision", "threads", "processor"), registry=self.registry,
+        )  # fmt: skip
+        self.encoder_trial_seconds = Gauge(
+            "uwe_encoder_trial_seconds", "Median time of a trial at start.",
+            ("backend", "precision", "texts"), registry=self.registry,
         )  # fmt: skip
         self._create_series()
 
@@ -91,8 +99,14 @@ class Metrics:
 
     def describe_model(self, model: RankerDescription) -> None:
         """What is running."""
-        facts = (model.model_name, model.model_fingerprint[:16], model.device, model.precision)
+        encoding = model.encoding
+        facts = (model.model_name, model.model_fingerprint[:16], model.device, encoding.backend, encoding.precision)
         self.build_info.labels(version("unified-work-embeddings"), *facts).set(1)
+        chosen = (encoding.backend, encoding.precision)
+        self.encoder_info.labels(*chosen, encoding.threads, " ".join(encoding.processor)).set(1)
+        for trial in encoding.trials:
+            for texts, milliseconds in trial.milliseconds.items():
+                self.encoder_trial_seconds.labels(trial.backend, trial.precision, texts).set(milliseconds / 1000)
 
     def describe_spaces(self, spaces: Iterable[SpaceSummary]) -> None:
         """The sizes of the indexes."""

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.ranker import RankedTarget, SpaceSummary
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask
@@ -137,14 +138,27 @@ class Health(_Schema):
     status: str = "alive"
 
 
+class EncodingTrial(_Schema):
+    """What was measured at start of one way to encode queries."""
+
+    backend: BackendName
+    precision: BackendPrecision
+    milliseconds: dict[str, float] = Field(description="Medians: one text of 8 tokens, one of 30, and 16 texts.")
+    speedup: float = Field(description="Over torch in float32, geometric mean.")
+    error: float = Field(description="The most that a token's cosine with torch in float32 falls short of 1.")
+
+
 class Readiness(_Schema):
     """Requests can be answered, and with what."""
 
     status: str = "ready"
     model: ModelSummary
     device: str
-    precision: str
+    backend: BackendName = Field(description="What encodes queries.")
+    precision: BackendPrecision
     threads: int
+    processor: list[str] = Field(description="Of the instruction sets that matter, those the processor has.")
+    trials: list[EncodingTrial] = Field(description="What was measured to choose; empty where settings left no choice.")
 
 
 class ErrorDetail(_Schema):

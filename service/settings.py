@@ -10,10 +10,10 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from uwe_core.backends.interface import BackendSetting, PrecisionSetting
 from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
 from uwe_core.home import default_home
-from uwe_core.precision import PrecisionSetting
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import StorageType
 
@@ -30,8 +30,13 @@ class Settings(BaseSettings):
     model: str = Field(default="embedded", description="A built-in model, a checkpoint's folder, or a hub id.")
     model_revision: str | None = Field(default=None, description="Commit, tag or branch of a hub id.")
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `cuda:n`; an absent one stops the start.")
+    backend: BackendSetting = Field(
+        default="auto",
+        description="What encodes: `torch`, `onnx` or `openvino`; `auto` measures at start which is faster.",
+    )
     precision: PrecisionSetting = Field(
-        default="auto", description="Of the encoder's arithmetic; `auto` measures at start which is faster here."
+        default="auto",
+        description="Of the encoder's arithmetic: `float32`, `bfloat16` or `int8`; `auto` measures the first two.",
     )
     storage: StorageType = Field(default="float32", description="Precision in which token indexes are stored.")
     threads: int = Field(default=0, ge=0, description="Threads of computation; 0 takes the processor quota.")

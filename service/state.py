@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from service.batching import Batcher
 from service.engine import RankingEngine
@@ -52,7 +52,11 @@ class ServiceState:
         self.metrics.describe_spaces(engine.space_summaries().values())
         self.loaded = Loaded(engine, Batcher(engine, self.metrics, self.settings, self._be_ready))
         self._be_ready(True)
-        logger.info("ready: model %s (%.16s) on %s in %s", *astuple(engine.description))
+        model, encoding = engine.description, engine.description.encoding
+        logger.info(
+            "ready: model %s (%.16s) on %s by %s in %s",
+            model.model_name, model.model_fingerprint, model.device, encoding.backend, encoding.precision,
+        )  # fmt: skip
 
     def report(self, progress: str) -> None:
         """Loading goes on, with this.

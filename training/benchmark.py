@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from training.workbench.baselines.interface import RankingModel
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import RankingDataset
 from training.workbench.evaluation import score
-from uwe_core.device import cpu_quota, resolve_device
+from uwe_core.device import cpu_quota, processor_flags, resolve_device
 
 WARM_UP_QUERIES = 30
 TIMED_QUERIES = 100
@@ -109,10 +108,7 @@ def describe_machine(device: str) -> str:
     resolved = resolve_device(device)
     if resolved.type == "cuda":
         return torch.cuda.get_device_name(resolved)
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-    present = [flag for flag in known if f" {flag}" in flags]
-    return f"{platform.machine()} CPU, {cpu_quota()} threads, {' '.join(present)}"
+    return f"{platform.machine()} CPU, {cpu_quota()} threads, {' '.join(processor_flags())}"
 
 
 def _measure_in_own_process(

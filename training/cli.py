@@ -16,6 +16,7 @@ from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.data_cli import data_app
+from training.encoder_cli import encoder_command, waiting_command
 from training.evaluate import (
     RESULTS_FOLDER,
     SAMPLE,
@@ -30,6 +31,7 @@ from training.model_cli import calibrate_command, probe_command, tune_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
+from training.precompute import wanted_exports
 from training.terminal import print_whole
 from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
@@ -39,6 +41,7 @@ from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
+from uwe_core.backends.making import make_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
 from uwe_core.errors import UweError
@@ -60,6 +63,8 @@ app.command("tune")(tune_command)
 app.command("calibrate")(calibrate_command)
 app.command("probe")(probe_command)
 app.command("ablate")(ablate_command)
+benchmark_app.command("encoder")(encoder_command)
+benchmark_app.command("waiting")(waiting_command)
 
 
 @app.callback()
@@ -74,11 +79,15 @@ def precompute(
     spaces: Annotated[list[str] | None, typer.Argument(help="Names of target spaces; all where none is named.")] = None,
     model: Model = "embedded",
     dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = "float32",
+    export: Annotated[
+        list[str] | None, typer.Option(help="Also export the encoder, for such as openvino-float32 or onnx-int8.")
+    ] = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
     """Encode target spaces into token indexes; finished ones are reused."""
     catalogue = SpaceCatalogue(home)
+    ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
     for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype):
         verb = "reused" if done.reused else "built"
@@ -87,6 +96,9 @@ def precompute(
             f"{done.space.info.name}: {verb}, {manifest.targets:,} targets, {manifest.tokens:,} tokens, "
             f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
         )
+    for backend, precision in ways:
+        make_backend(loaded.encoder, backend, precision, cpu_quota(), catalogue.exports)
+        typer.echo(f"exported for {backend} in {precision}")
 
 
 @app.command()
@@ -102,7 +114,9 @@ def spaces(home: Home = default_home()) -> None:  # noqa: B008
 def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     model: Annotated[
         list[str] | None,
-        typer.Option(help="MODEL, MODEL:INTERACTION@TEMPERATURE, st:MODEL, bm25, tf-idf, edit-distance, random."),
+        typer.Option(
+            help="MODEL[+BACKEND-PRECISION][:INTERACTION[@TEMPERATURE]], st:MODEL, bm25, tf-idf, edit-distance, random."
+        ),
     ] = None,
     data: Annotated[
         str,

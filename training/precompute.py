@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from training.terminal import progress_bar
+from uwe_core.backends.choosing import Candidate
+from uwe_core.backends.making import named_way
 from uwe_core.catalogue import SpaceCatalogue
+from uwe_core.errors import InputError
 from uwe_core.model import UweModel
 from uwe_core.target_space import TargetSpace
 from uwe_core.token_index import StorageType, TokenIndex, open_or_build
@@ -30,3 +33,18 @@ def precompute(
         with progress_bar(space.info.name) as bar:
             index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update)
         yield Precomputed(space, index, reused=not bar.moved)
+
+
+def wanted_exports(words: Sequence[str]) -> list[Candidate]:
+    """The backends and precisions that an encoder is to be exported for, from words such as `openvino-int8`.
+
+    Raises:
+        InputError: a word that names none.
+    """
+    ways = []
+    for word in words:
+        way = named_way(word)
+        if way is None:
+            raise InputError(f"'{word}' is no backend with a precision, such as openvino-float32")
+        ways.append(way)
+    return ways

@@ -16,6 +16,7 @@ from uwe_core.target_space import SPACE_FILE, SpaceInfo, SpaceKind, TargetSpace,
 
 TAXONOMIES = "taxonomies"
 INDEXES = "indexes"
+EXPORTS = "encoders"
 
 
 class SpaceSource(BaseModel):
@@ -57,6 +58,11 @@ class SpaceCatalogue:
     def indexes(self) -> Path:
         """The folder of all token indexes."""
         return self.home / INDEXES
+
+    @property
+    def exports(self) -> Path:
+        """The folder of all encoders that were exported for another library than torch."""
+        return self.home / EXPORTS
 
     @property
     def names(self) -> list[str]:

@@ -10,6 +10,8 @@ import torch
 
 from uwe_core.errors import DeviceError
 
+_DECISIVE_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
 
 def resolve_device(name: str) -> torch.device:
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:n`.
@@ -36,6 +38,12 @@ def cpu_quota(cgroup_root: Path = Path("/sys/fs/cgroup"), own_cgroups: Path = Pa
     """Whole processors this process may use at a time: the scheduler's affinity, cut by the cgroup's quota."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, min(available, *_cgroup_quotas(cgroup_root, own_cgroups)))
+
+
+def processor_flags(cpu_info: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
+    """Of the instruction sets that decide how fast an encoder is, those that the processor has, as Linux names them."""
+    named = {flag for line in _read(cpu_info).splitlines() if line.startswith("flags") for flag in line.split()}
+    return tuple(flag for flag in _DECISIVE_FLAGS if flag in named)
 
 
 def _cgroup_quotas(root: Path, own_cgroups: Path) -> list[int]:

@@ -14,9 +14,11 @@ from safetensors.torch import save as to_safetensors_bytes
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from uwe_core.backends.interface import EncoderBackend
 from uwe_core.errors import ConfigurationError, EmptyTextError, InvalidTextError
 from uwe_core.text import unreadable_reason
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.types import RaggedTokens
 
 Precision = Literal["float32", "bfloat16"]
 # Enough to keep two processors busy, small enough that a batch takes well under a second on them.
@@ -57,12 +59,16 @@ class TokenEncoder:
     Args:
         backbone: a bidirectional encoder whose output has `last_hidden_state`.
         tokenizer: its fast tokenizer; settings for padding and truncation stored with it are ignored.
+
+    Attributes:
+        backend: what encodes in place of the backbone, for inference alone; made of its weights as they were then.
     """
 
     def __init__(self, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         if not tokenizer.is_fast:
             raise ConfigurationError("the tokenizer has no fast version (tokenizer.json)")
         self.backbone = backbone
+        self.backend: EncoderBackend | None = None
         self.tokenizer = tokenizer
         self._fast_tokenizer = tokenizer.backend_tokenizer
         # Folders of sentence encoders carry a cut at 128 tokens and padding to it; neither is ours.
@@ -99,8 +105,9 @@ class TokenEncoder:
         return digest.hexdigest()
 
     def weights_changed(self) -> None:
-        """Forget the fingerprint: it was of weights that are no longer there."""
+        """Forget the fingerprint and the backend: they were of weights that are no longer there."""
         self.__dict__.pop("fingerprint", None)
+        self.backend = None
 
     def tokenise(self, texts: Sequence[str]) -> TokenisedTexts:
         """Token ids of `texts`, cut only at the encoder's own position limit.
@@ -135,10 +142,14 @@ class TokenEncoder:
         for positions in length_sorted_batches([len(ids) for ids in tokenised.token_ids], tokens_per_batch):
             ids = [tokenised.token_ids[position] for position in positions]
             with torch.inference_mode():
-                hidden, mask = self.forward(ids)
-                kept = hidden.flatten(0, 1) if mask is None else hidden[mask]
+                tokens = self.hidden(ids) if self.backend is None else self.backend.encode(ids)
                 offsets = torch.tensor([0, *(len(row) for row in ids)]).cumsum(0)
-                yield EncodedBatch(positions, TokenEmbeddings(kept.float(), offsets))
+                yield EncodedBatch(positions, TokenEmbeddings(tokens, offsets))
+
+    def hidden(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
+        """Token embeddings of one forward pass of the backbone, float32, text after text, without padding."""
+        hidden, mask = self.forward(token_ids)
+        return (hidden.flatten(0, 1) if mask is None else hidden[mask]).float()
 
     def forward(
         self, token_ids: Sequence[Sequence[int]]
@@ -179,11 +190,22 @@ def position_limit(backbone: nn.Module) -> int:
     position table can never be reached. Encoders with rotary positions name their limit in the configuration.
     """
     config: Any = backbone.config
+    table = _position_table(backbone)
+    if table is None:
+        return int(config.max_position_embeddings)
+    padding = position_padding(backbone)
+    return table.num_embeddings - (0 if padding is None else padding + 1)
+
+
+def position_padding(backbone: nn.Module) -> int | None:
+    """The padding index from which an encoder numbers positions; None where they begin at 0."""
+    table = _position_table(backbone)
+    return None if table is None else table.padding_idx
+
+
+def _position_table(backbone: nn.Module) -> nn.Embedding | None:
     table = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
-    if isinstance(table, nn.Embedding):
-        unreachable = 0 if table.padding_idx is None else table.padding_idx + 1
-        return table.num_embeddings - unreachable
-    return int(config.max_position_embeddings)
+    return table if isinstance(table, nn.Embedding) else None
 
 
 def length_sorted_batches(token_counts: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:

@@ -27,7 +27,6 @@ from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder
 from uwe_core.home import fetched_model
 from uwe_core.interaction import InteractionConfig
-from uwe_core.precision import PrecisionSetting, with_precision
 
 logger = logging.getLogger(__name__)
 
@@ -113,15 +112,13 @@ class UweModel:
         *,
         revision: str | None = None,
         device: str = "auto",
-        precision: PrecisionSetting = "float32",
     ) -> UweModel:
-        """Load a model in evaluation mode.
+        """Load a model in evaluation mode, in float32.
 
         Args:
             name: a built-in name (`embedded`, `mpnet`; their bases end in `-base`), a local folder, or a hub id.
             revision: commit, tag or branch, for hub ids.
             device: `auto`, `cpu`, `cuda` or `cuda:n`.
-            precision: of the weights; `auto` measures which is faster here.
 
         Raises:
             MissingModelError: nothing of that name is on this machine or to be fetched.
@@ -141,7 +138,7 @@ class UweModel:
             encoder.weights_changed()
         else:
             encoder = _load_encoder(folder, target)
-        return cls(with_precision(encoder, precision), info, str(name))
+        return cls(encoder, info, str(name))
 
     def save_pretrained(self, folder: Path, card: str | None = None) -> None:
         """Write a checkpoint that `from_pretrained` reads, in the conventions of the model hub; all or nothing.
@@ -221,7 +218,7 @@ def _hub_folder(hub_id: str, revision: str | None) -> Path:
 def _load_encoder(folder: Path, device: torch.device) -> TokenEncoder:
     try:
         with _quiet_transformers():
-            # Some weights are stored in half precision; computing in it is a choice of its own (precision.py).
+            # Some weights are stored in half precision; computing in it is a choice of its own (backends/choosing.py).
             # Code that comes with a model is never run, and nobody is asked whether it may be.
             backbone, report = AutoModel.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True,

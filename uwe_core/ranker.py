@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from uwe_core.backends.choosing import EncodingSummary, summary_of
 from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.model import UweModel
@@ -127,23 +128,36 @@ class RankerDescription:
     model_name: str
     model_fingerprint: str
     device: str
-    precision: str
+    encoding: EncodingSummary
 
 
 class Ranker:
     """Ranks the targets of loaded spaces for queries of named tasks.
 
+    Args:
+        model: what encodes queries.
+        spaces: by name, with indexes of that model.
+        tasks: by name.
+        encoding: how the model's backend was chosen; None where nobody chose.
+
     Raises:
         ConfigurationError: a task's target space is not among the spaces.
     """
 
-    def __init__(self, model: UweModel, spaces: Mapping[str, RankableSpace], tasks: Mapping[str, RankingTask]) -> None:
+    def __init__(
+        self,
+        model: UweModel,
+        spaces: Mapping[str, RankableSpace],
+        tasks: Mapping[str, RankingTask],
+        encoding: EncodingSummary | None = None,
+    ) -> None:
         for task in tasks.values():
             if task.target_space not in spaces:
                 raise ConfigurationError(f"task '{task.name}' ranks the space '{task.target_space}', which is not here")
         self.model = model
         self.spaces = spaces
         self.tasks = tasks
+        self.encoding = encoding or summary_of(model.encoder)
 
     def task(self, name: str) -> RankingTask:
         """The task of that name.
@@ -159,9 +173,8 @@ class Ranker:
     @property
     def description(self) -> RankerDescription:
         """What ranks, and how it computes."""
-        encoder = self.model.encoder
-        precision = str(encoder.dtype).removeprefix("torch.")
-        return RankerDescription(self.model.name, self.model.fingerprint, str(encoder.device), precision)
+        device = str(self.model.encoder.device)
+        return RankerDescription(self.model.name, self.model.fingerprint, device, self.encoding)
 
     def space_summaries(self) -> dict[str, SpaceSummary]:
         """The loaded spaces by name."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.routes.dependencies import Ready, State
-from service.schemas import ErrorResponse, Health, ModelSummary, Readiness
+from service.schemas import EncodingTrial, ErrorResponse, Health, ModelSummary, Readiness
 
 router = APIRouter(tags=["operations"])
 
@@ -22,11 +21,15 @@ async def alive() -> Health:
 async def ready(loaded: Ready) -> Readiness:
     """Weights, token indexes and warm-up are done; 503 until then, with what is being done."""
     model = loaded.engine.description
+    encoding = model.encoding
     return Readiness(
         model=ModelSummary(name=model.model_name, fingerprint=model.model_fingerprint),
         device=model.device,
-        precision=model.precision,
-        threads=torch.get_num_threads(),
+        backend=encoding.backend,
+        precision=encoding.precision,
+        threads=encoding.threads,
+        processor=list(encoding.processor),
+        trials=[EncodingTrial.model_validate(trial) for trial in encoding.trials],
     )
 
 

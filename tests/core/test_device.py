@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from uwe_core.device import cpu_quota, resolve_device
+from uwe_core.device import cpu_quota, processor_flags, resolve_device
 from uwe_core.errors import DeviceError
 
 
@@ -65,3 +65,9 @@ def test_the_tightest_quota_counts(
 
 def test_a_process_outside_any_cgroup_has_the_schedulers_processors(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path, tmp_path / "absent") == len(os.sched_getaffinity(0))
+
+
+def test_flags_of_the_processor_are_whole_words(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("model name : avx2\nflags\t: fpu avx512_bf16 avx2 avx512fp16\n")
+    assert processor_flags(tmp_path / "cpuinfo") == ("avx2", "avx512_bf16")
+    assert processor_flags(tmp_path / "absent") == ()

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from uwe_core.backends.choosing import EncodingSummary, Trial
 from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
@@ -21,6 +22,9 @@ from uwe_core.text import unreadable_reason
 from uwe_core.token_embeddings import TokenEmbeddings
 
 TARGETS = 30
+ENCODING = EncodingSummary(
+    "onnx", "int8", 3, ("avx2", "avx512f"), (Trial("onnx", "int8", {"1x8": 2.0, "16": 30.0}, 1.5, 0.25),)
+)
 
 
 class FakeRanker:
@@ -38,7 +42,7 @@ class FakeRanker:
     tasks = standard_tasks("sample")
 
     def __init__(self) -> None:
-        self.description = RankerDescription("fake", "f" * 64, "cpu", "float32")
+        self.description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
         self.fails: BaseException | None = None
         self.poison: str | None = None
         self.release = threading.Event()

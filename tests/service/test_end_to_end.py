@@ -33,7 +33,13 @@ class RunningServer:
 
     def __init__(self, home: Path, log: Path, **variables: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("UWE_")}
-        settings = {"UWE_HOME": str(home), "UWE_PORT": "0", "UWE_PRECISION": "float32", **variables}
+        settings = {
+            "UWE_HOME": str(home),
+            "UWE_PORT": "0",
+            "UWE_BACKEND": "torch",
+            "UWE_PRECISION": "float32",
+            **variables,
+        }
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(

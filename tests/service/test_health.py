@@ -26,11 +26,14 @@ def test_tasks_and_spaces_are_listed(client: TestClient) -> None:
     assert (spaces[0]["fingerprint"], spaces[0]["index_fingerprint"]) == ("a" * 64, "b" * 64)
 
 
-def test_readiness_names_model_device_and_precision(client: TestClient) -> None:
+def test_readiness_names_model_device_and_what_encodes(client: TestClient) -> None:
     ready = client.get("/readyz").json()
     assert ready["model"] == {"name": "fake", "fingerprint": "f" * 64}
-    assert (ready["status"], ready["device"], ready["precision"]) == ("ready", "cpu", "float32")
-    assert ready["threads"] >= 1
+    assert (ready["status"], ready["device"]) == ("ready", "cpu")
+    assert (ready["backend"], ready["precision"], ready["threads"]) == ("onnx", "int8", 3)
+    assert ready["processor"] == ["avx2", "avx512f"]
+    measured = {"milliseconds": {"1x8": 2.0, "16": 30.0}, "speedup": 1.5, "error": 0.25}
+    assert ready["trials"] == [{"backend": "onnx", "precision": "int8", **measured}]
 
 
 def test_while_loading_it_is_alive_and_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

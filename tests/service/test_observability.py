@@ -36,6 +36,9 @@ def test_every_series_is_there_at_the_first_scrape(client: TestClient, ranker: F
     assert value(client, "uwe_index_targets", space="sample-skills") == TARGETS
     assert value(client, "uwe_ready") == 1
     assert any(name == "uwe_build_info" and ("model", "fake") in labels for name, labels in first)
+    way = {"backend": "onnx", "precision": "int8"}
+    assert value(client, "uwe_encoder_info", **way, threads="3", processor="avx2 avx512f") == 1
+    assert value(client, "uwe_encoder_trial_seconds", **way, texts="16") == 0.03
 
 
 def test_counts_move_with_requests(client: TestClient) -> None:

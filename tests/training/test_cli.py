@@ -84,6 +84,7 @@ def test_import_list_precompute_and_reuse(uwe: Uwe, home: Path, tmp_path: Path) 
     ("arguments", "message"),
     [
         (("precompute", "nonsense"), "error: no target space 'nonsense'"),
+        (("precompute", "--export", "torch-int4"), "error: 'torch-int4' is no backend"),
         (("precompute", "--device", "cuda:99"), "error: device 'cuda:99' was asked for"),
         (("precompute", "--model", "nonsense"), "error: no model 'nonsense'"),
         (("data", "import-esco", "nowhere"), "error: nowhere: is neither a folder nor a zip file"),

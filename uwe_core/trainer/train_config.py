@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from uwe_core.batches.sampling import SamplingConfig
+from uwe_core.encoder import Precision
 from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.gradients.objective import LossConfig
-from uwe_core.precision import PrecisionSetting
 
 
 class LoraSettings(BaseModel):
@@ -66,7 +68,7 @@ class TrainConfig(BaseModel):
     clip_norm: float | None = Field(default=1.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
-    precision: PrecisionSetting = "auto"
+    precision: Literal["auto"] | Precision = "auto"
     lora: LoraSettings | None = None
     freeze_embeddings: bool = False
     freeze_lowest_layers: int = Field(default=0, ge=0)

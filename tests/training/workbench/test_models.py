@@ -21,7 +21,7 @@ from workrb.tasks.abstract.ranking_base import RankingDataset as WorkRBDataset
 from tests.fakes import tiny_tokenizer
 from training.benchmark import measure
 from training.workbench.baselines.sentence import INSTRUCTIONS, SentenceRanking, manner_of
-from training.workbench.baselines.specification import build_models, parse_word
+from training.workbench.baselines.specification import build_models, parse_backend, parse_word
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from training.workbench.dataset import RankingDataset
 from training.workbench.evaluation import judge
@@ -51,6 +51,24 @@ DATASET = RankingDataset(
 )
 def test_words_name_models_and_interactions(word: str, parsed: tuple[str, object]) -> None:
     assert parse_word(word) == parsed
+
+
+def test_words_name_backends() -> None:
+    assert parse_backend("embedded+openvino-int8") == ("embedded", ("openvino", "int8"))
+    assert parse_backend("c++/model+torch-bfloat16") == ("c++/model", ("torch", "bfloat16"))
+    for name in ("embedded", "c++/model", "embedded+torch-int8", "+torch-float32"):
+        assert parse_backend(name) == (name, None)
+
+
+def test_a_backend_encodes_queries_and_never_targets() -> None:
+    plain, rounded = build_models(["embedded", "embedded+torch-bfloat16"], "cpu")
+    assert plain.fingerprint != rounded.fingerprint
+    scores = [model.scores(TITLES[:3], JOBS, "jobnorm") for model in (plain, rounded)]
+    assert isinstance(plain, UweRanking)
+    assert isinstance(rounded, UweRanking)
+    assert plain._encodings.index(JOBS) is rounded._encodings.index(JOBS)
+    assert not torch.equal(*scores)
+    torch.testing.assert_close(*scores, rtol=0, atol=0.05)  # of a sum over tokens of cosines
 
 
 @pytest.mark.parametrize("word", ["m:max_sim@0", "m:max_sim@-1", "m:max_sim@warm", "m:max_sim@inf", "m:max_sim@"])

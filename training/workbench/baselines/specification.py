@@ -5,6 +5,7 @@
 | `MODEL` | a UWE model or any encoder (built-in name, folder, hub id) with its own interaction |
 | `MODEL:INTERACTION` | with another interaction: `pooled_cosine`, `max_sim`, `context_match`, `soft_late_interaction` |
 | `MODEL:INTERACTION@TEMPERATURE` | and another interaction temperature |
+| `MODEL+BACKEND-PRECISION...` | queries by another backend, such as `embedded+openvino-int8:max_sim` |
 | `st:MODEL` | a sentence encoder with its own pooling, prompts and branches |
 | `bm25`, `tf-idf`, `edit-distance`, `random` | what they say |
 """
@@ -20,7 +21,10 @@ from training.workbench.baselines.interface import RankingModel
 from training.workbench.baselines.lexical import Bm25Ranking, EditDistanceRanking, TfIdfRanking
 from training.workbench.baselines.sentence import SentenceRanking
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
-from uwe_core.device import resolve_device
+from uwe_core.backends.choosing import Candidate
+from uwe_core.backends.making import make_backend, named_way
+from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.device import cpu_quota, resolve_device
 from uwe_core.errors import InputError
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
@@ -47,17 +51,21 @@ def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bo
         MissingModelError: a model that is not here.
     """
     loaded: dict[str, tuple[UweModel, TextEncodings]] = {}
+    exports = SpaceCatalogue(default_home()).exports
     for word in words:
         if word in PLAIN:
             yield PLAIN[word]()
         elif word.startswith(_SENTENCE_PREFIX):
             yield SentenceRanking(word.removeprefix(_SENTENCE_PREFIX), resolve_device(device))
         else:
-            name, interaction = parse_word(word)
+            named, interaction = parse_word(word)
+            name, way = parse_backend(named)
             if name not in loaded:
                 model = UweModel.from_pretrained(name, device=device)
                 loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries))
             model, encodings = loaded[name]
+            if way is not None:
+                encodings = encodings.with_backend(make_backend(model.encoder, *way, cpu_quota(), exports))
             chosen = model if interaction is None else model.with_interaction(_complete(interaction, model.interaction))
             yield UweRanking(_shown(word, name), chosen, encodings)
 
@@ -91,6 +99,13 @@ def parse_word(word: str) -> tuple[str, tuple[InteractionKind, float | None] | N
                 raise InputError(f"'{word}': the temperature is not a positive number")
             return name, (known, value)
     return word, None
+
+
+def parse_backend(name: str) -> tuple[str, Candidate | None]:
+    """The model's name, and the backend and precision where they are named; other plus signs belong to the name."""
+    model, _, word = name.rpartition("+")
+    way = named_way(word)
+    return (model, way) if model and way else (name, None)
 
 
 def _shown(word: str, name: str) -> str:

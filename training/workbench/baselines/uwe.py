@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from uwe_core.backends.interface import EncoderBackend
 from uwe_core.encoder import TokenEncoder
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import UweModel
@@ -24,10 +26,14 @@ class TextEncodings:
     Args:
         encoder: what encodes.
         keep_queries: false encodes queries anew at each call, as a benchmark of latency must.
+        targets: encodings whose token indexes are used, where queries alone are encoded in another way.
     """
 
-    def __init__(self, encoder: TokenEncoder, *, keep_queries: bool = True) -> None:
+    def __init__(
+        self, encoder: TokenEncoder, *, keep_queries: bool = True, targets: TextEncodings | None = None
+    ) -> None:
         self.encoder = encoder
+        self._targets = targets
         self._keep_queries = keep_queries
         self._index: tuple[Sequence[str], TokenIndex] | None = None
         self._queries: OrderedDict[tuple[str, ...], TokenEmbeddings] = OrderedDict()
@@ -35,6 +41,8 @@ class TextEncodings:
 
     def index(self, targets: Sequence[str]) -> TokenIndex:
         """The token index of a target space given as texts; the last one is kept while it is the same list."""
+        if self._targets is not None:
+            return self._targets.index(targets)
         if self._index is None or (self._index[0] is not targets and self._index[0] != targets):
             space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
             index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
@@ -54,13 +62,22 @@ class TextEncodings:
                 self._kept_bytes -= self._queries.popitem(last=False)[1].embeddings.nbytes
         return encoded
 
+    def with_backend(self, backend: EncoderBackend) -> TextEncodings:
+        """The same targets, and queries by another backend: what the service does."""
+        encoder = copy.copy(self.encoder)
+        encoder.backend = backend
+        return TextEncodings(encoder, keep_queries=self._keep_queries, targets=self)
+
 
 class UweRanking:
     """A model's encoder with one interaction."""
 
     def __init__(self, name: str, model: UweModel, encodings: TextEncodings) -> None:
         self.name = name
-        self.fingerprint = model.fingerprint
+        backend = encodings.encoder.backend
+        # Judgements are kept under it: another backend is judged anew.
+        way = "" if backend is None else f" {backend.name} {backend.precision}"
+        self.fingerprint = f"{model.fingerprint}{way}"
         self.seen_spaces: frozenset[str] | None = frozenset(model.info.seen_spaces)
         self.interaction: InteractionConfig = model.interaction
         self._encodings = encodings
