@@ -27,6 +27,8 @@ _PIECE_ELEMENTS = 1 << 17
 _PIECE_ROWS = 2048
 # Query tokens of one pass over the index: their packed components stay in a second-level cache.
 _PASS_TOKENS = 256
+# Zero times infinity would be NaN; with this factor the largest dot product already takes everything.
+_LARGEST_FACTOR = 1e36
 # Rows that the kernel works on at once, at most.
 _ROWS_AT_ONCE = 8
 
@@ -50,6 +52,7 @@ class NativeScorer:
         dim = index.manifest.dim
         self._in_int8 = index.manifest.dtype == "int8" and dim % 4 == 0 and multiplies_int8()
         self._token_sums = index.embeddings.sum(dim=1, dtype=torch.int32) if self._in_int8 else None
+        self._pieces = cache(self._cut)  # a batch of the same number of tiles finds it cut already
         self._kernel = compiled(index.manifest.dtype, interaction.kind, in_int8=self._in_int8)
 
     @torch.inference_mode()
@@ -66,7 +69,7 @@ class NativeScorer:
         fill = self._int8_dots(tokens, tiles) if self._in_int8 else self._float_dots(tokens, tiles)
         weights = self._weights(queries, tokens, tiles)
         bounds = queries.offsets.contiguous()
-        factor = math.log2(math.e) / self._interaction.interaction_temperature
+        factor = min(math.log2(math.e) / self._interaction.interaction_temperature, _LARGEST_FACTOR)
         rows = self._piece_rows(tiles)
 
         def work(pieces: Iterator[_Piece]) -> None:
@@ -122,12 +125,11 @@ class NativeScorer:
         longest = self._bounds[-1] - self._bounds[-2]  # targets are sorted by their tokens
         return max(longest, min(_PIECE_ROWS, _PIECE_ELEMENTS // (tiles * LANES)))
 
-    def _pieces(self, rows: int) -> list[_Piece]:
+    def _cut(self, rows: int) -> list[_Piece]:
         """All targets in runs of at most so many tokens."""
         starts = [0]
-        for stored, (start, stop) in enumerate(pairwise(self._bounds)):
-            del start
-            if stop - self._bounds[starts[-1]] > rows:
+        for stored in range(len(self._index)):
+            if self._bounds[stored + 1] - self._bounds[starts[-1]] > rows:
                 starts.append(stored)
         return list(pairwise([*starts, len(self._index)]))
 
