@@ -28,6 +28,7 @@ from training.job_cli import job_command
 from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
+from training.scoring_cli import benchmark_scoring
 from training.terminal import print_whole
 from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
@@ -53,6 +54,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
 app.command("train")(train_command)
 app.command("job")(job_command)
+benchmark_app.command("scoring")(benchmark_scoring)
 
 
 @app.callback()
@@ -112,12 +114,13 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json, report.md, plots, and resuming.")] = None,
     errors: Annotated[int, typer.Option(help="Show the worst queries of the first model on each data set.")] = 0,
+    storage: Annotated[StorageType, typer.Option(help="Storage precision of targets, as the service's.")] = "float32",
     device: Device = "auto",
 ) -> None:
     """Rank WorkBench with models and baselines, beside the paper's figures."""
     candidates = [[pair_entry(*space_pair)]] if space_pair else data_candidates(data, split)
     datasets, absent = read_datasets(candidates, task, half)
-    models = list(build_models(model or ["embedded"], device))
+    models = list(build_models(model or ["embedded"], device, storage=storage))
     judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
     is_real = data != SAMPLE and space_pair is None
     report = Report(models, datasets, judgements, absent, paper=is_real)

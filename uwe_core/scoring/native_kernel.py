@@ -154,7 +154,7 @@ def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list
     return [code.get(total, FLOATS) for total in sums]
 
 
-def _widen(  # noqa: PLR0913, PLR0917 - a builder takes the values it emits code about
+def _widen(
     code: Code, storage: StorageType, stored: Value, scales: Value, rows: int, dim: Value, widened: Value
 ) -> None:
     """Some rows in float32, 16 components at a time and the rest one by one."""
@@ -243,10 +243,10 @@ def _int8_sums(code: Code, rows: Value, sums: Value, fours: Value, query: Value,
 
 
 def _build_scores(module: ir.Module, kind: KernelKind) -> None:
-    """`scores(dots, inverse_norms, offsets, order, first, last, tiles, factor, weights, bounds, queries, out, targets,
-    room)`: scores of the targets `first` to `last` in stored order.
+    """`scores(...)` of the targets `first` to `last` in stored order.
 
-    dots `[tokens of them, tiles * lanes]`; inverse_norms `[tokens]`, offsets and order of the index; factor: of dot
+    The arguments are dots, inverse_norms, offsets, order, first, last, tiles, factor, weights, bounds, queries, out,
+    targets, room: dots `[tokens of them, tiles * lanes]`; inverse_norms `[tokens]`, offsets and order of the index; factor: of dot
     products, in powers of two; weights `[tiles * lanes]`: what each query token's match is multiplied by; bounds
     `[queries + 1]`: the columns of each query; out `[queries, targets]`; room `[tiles * lanes]`.
     """
@@ -269,9 +269,7 @@ def _build_scores(module: ir.Module, kind: KernelKind) -> None:
         target = code.load(code.at(order, INT64, stored), typ=INT64)
         with code.loop(INT64(0), queries) as query:
             total = code.variable(FLOAT, FLOAT(0.0))
-            begin, end = (
-                code.load(code.at(bounds, INT64, code.add(query, INT64(step))), typ=INT64) for step in (0, 1)
-            )
+            begin, end = (code.load(code.at(bounds, INT64, code.add(query, INT64(step))), typ=INT64) for step in (0, 1))
             with code.loop(begin, end) as column:
                 match = code.load(code.at(room, FLOAT, column), typ=FLOAT)
                 code.store(code.fadd(code.get(total, FLOAT), match), total)

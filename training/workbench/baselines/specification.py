@@ -24,6 +24,7 @@ from uwe_core.device import resolve_device
 from uwe_core.errors import InputError
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
+from uwe_core.token_index import StorageType
 
 PLAIN: dict[str, Callable[[], RankingModel]] = {
     "bm25": Bm25Ranking,
@@ -34,13 +35,15 @@ PLAIN: dict[str, Callable[[], RankingModel]] = {
 _SENTENCE_PREFIX = "st:"
 
 
-def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bool = True) -> Iterator[RankingModel]:
+def build_models(
+    words: Sequence[str], device: str = "auto", *, keep_queries: bool = True, storage: StorageType = "float32"
+) -> Iterator[RankingModel]:
     """The models in the order named; an encoder that several words share is loaded once.
 
     Args:
         words: see the table above.
         device: for those that compute on one.
-        keep_queries: see `TextEncodings`.
+        keep_queries, storage: see `TextEncodings`.
 
     Raises:
         InputError: an interaction or temperature that cannot be.
@@ -56,7 +59,7 @@ def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bo
             name, interaction = parse_word(word)
             if name not in loaded:
                 model = UweModel.from_pretrained(name, device=device)
-                loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries))
+                loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries, storage=storage))
             model, encodings = loaded[name]
             chosen = model if interaction is None else model.with_interaction(_complete(interaction, model.interaction))
             yield UweRanking(_shown(word, name), chosen, encodings)

@@ -11,7 +11,7 @@ from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.token_embeddings import TokenEmbeddings
-from uwe_core.token_index import TokenIndex
+from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.types import Scores
 
 # Token embeddings kept at a time: the queries of SkillNorm under a 768-dimensional encoder take 1.6 GB.
@@ -24,10 +24,12 @@ class TextEncodings:
     Args:
         encoder: what encodes.
         keep_queries: false encodes queries anew at each call, as a benchmark of latency must.
+        storage: of the targets.
     """
 
-    def __init__(self, encoder: TokenEncoder, *, keep_queries: bool = True) -> None:
+    def __init__(self, encoder: TokenEncoder, *, keep_queries: bool = True, storage: StorageType = "float32") -> None:
         self.encoder = encoder
+        self.storage = storage
         self._keep_queries = keep_queries
         self._index: tuple[Sequence[str], TokenIndex] | None = None
         self._queries: OrderedDict[tuple[str, ...], TokenEmbeddings] = OrderedDict()
@@ -37,7 +39,7 @@ class TextEncodings:
         """The token index of a target space given as texts; the last one is kept while it is the same list."""
         if self._index is None or (self._index[0] is not targets and self._index[0] != targets):
             space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
-            index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
+            index = TokenIndex.build(self.encoder, space, self.storage).to(self.encoder.device)
             self._index = (targets, index)
         return self._index[1]
 
@@ -59,8 +61,9 @@ class UweRanking:
     """A model's encoder with one interaction."""
 
     def __init__(self, name: str, model: UweModel, encodings: TextEncodings) -> None:
-        self.name = name
-        self.fingerprint = model.fingerprint
+        is_usual = encodings.storage == "float32"
+        self.name = name if is_usual else f"{name} in {encodings.storage}"
+        self.fingerprint = model.fingerprint if is_usual else f"{model.fingerprint}-{encodings.storage}"
         self.seen_spaces: frozenset[str] | None = frozenset(model.info.seen_spaces)
         self.interaction: InteractionConfig = model.interaction
         self._encodings = encodings
