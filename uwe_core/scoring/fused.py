@@ -1,4 +1,4 @@
-"""Exact token-level scoring on a GPU by one fused kernel: what lies between a stored token and a score is never written.
+"""Exact token-level scoring on a GPU by a fused kernel: nothing between a stored token and a score is written.
 
 A program of the grid takes a few targets and up to 16 tokens of one query. The programs of the same targets are
 neighbours, so that they find a stored token in the GPU's cache once one of them has read it.

@@ -29,15 +29,9 @@ def score_block(
 ):  # fmt: skip
     """Scores of a few targets for one piece of a query.
 
-    Args:
-        embeddings, scales, inverse_norms, offsets, order: of the index; scales where `has_scales`.
-        queries, query_rows, weights: query tokens `[tokens, dim]`; which of them each piece has; their inverse norms,
-            0 where a piece has no more: `[pieces, query_tokens]`.
-        out: `[pieces, targets]`.
-        targets, pieces, dim: sizes.
-        factor: of dot products, in powers of two.
-        has_scales, is_max: int8 storage; MaxSim in place of soft late interaction.
-        target_count, target_tokens, query_tokens, components: sizes of what is in registers.
+    From the index come embeddings, scales (where `has_scales`), inverse_norms, offsets and order. queries `[tokens,
+    dim]`; query_rows and weights `[pieces, query_tokens]`: which tokens each piece has, and their inverse norms, 0
+    where a piece has no more; out `[pieces, targets]`; factor: of dot products, in powers of two.
     """
     piece = (tl.program_id(0) % pieces).to(tl.int64)
     first = tl.program_id(0) // pieces * target_count

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from llvmlite import ir
 
-LANES = 16
+from uwe_core.scoring.packed_queries import LANES
+
 POINTER = ir.PointerType()
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 HALF, FLOAT = ir.HalfType(), ir.FloatType()

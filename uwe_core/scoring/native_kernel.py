@@ -26,22 +26,19 @@ from uwe_core.scoring.ir import (
     INT32,
     INT64,
     INTS,
-    LANES,
     POINTER,
     Code,
     Value,
     constant,
     int_constant,
 )
+from uwe_core.scoring.packed_queries import HIGH, LANES
 from uwe_core.token_storage import StorageType
 
 KernelKind = Literal["soft_late_interaction", "max_sim"]
 
 # A weight of e^-35 is nothing in float32; exponents far below cost many times as much, since they end in denormals.
 SMALLEST_EXPONENT = -35 * math.log2(math.e)
-# The larger half of a query's whole numbers counts this much: see `uwe_core.scoring.packed_queries`.
-HIGH_PART = 128
-
 _ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "float16": HALF, "int8": INT8}
 _INT_BYTES = 4
 
@@ -219,7 +216,7 @@ def _build_int8_dots(module: ir.Module) -> None:
                         code.sitofp(code.read(code.at(part, INTS, tile), INTS), FLOATS)
                         for part in (high_parts, low_parts)
                     )
-                    dots = code.multiply_add(high, constant(HIGH_PART), rest)
+                    dots = code.multiply_add(high, constant(HIGH), rest)
                     lanes = code.read(code.at(query_scales, FLOATS, tile), FLOATS)
                     dots = code.fmul(dots, code.fmul(scale, lanes))
                     code.write(dots, code.at(out, FLOATS, code.add(code.mul(at_row, tiles), tile)))
@@ -231,7 +228,7 @@ def _int8_sums(code: Code, rows: Value, sums: Value, fours: Value, query: Value,
     totals, bases = [], []
     for place in range(count):
         of_row = code.load(code.at(sums, INT32, INT64(place)), typ=INT32)
-        totals.append(code.variable(INTS, code.splat(code.mul(of_row, INT32(-HIGH_PART)))))
+        totals.append(code.variable(INTS, code.splat(code.mul(of_row, INT32(-HIGH)))))
         bases.append(code.at(rows, INT32, code.mul(fours, INT64(place))))
     with code.loop(INT64(0), fours) as four:
         lanes = code.read(code.at(query, INTS, four), INTS)
@@ -243,12 +240,11 @@ def _int8_sums(code: Code, rows: Value, sums: Value, fours: Value, query: Value,
 
 
 def _build_scores(module: ir.Module, kind: KernelKind) -> None:
-    """`scores(...)` of the targets `first` to `last` in stored order.
+    """`scores` of the targets `first` to `last` in stored order; its arguments are named in the lines below.
 
-    The arguments are dots, inverse_norms, offsets, order, first, last, tiles, factor, weights, bounds, queries, out,
-    targets, room: dots `[tokens of them, tiles * lanes]`; inverse_norms `[tokens]`, offsets and order of the index; factor: of dot
-    products, in powers of two; weights `[tiles * lanes]`: what each query token's match is multiplied by; bounds
-    `[queries + 1]`: the columns of each query; out `[queries, targets]`; room `[tiles * lanes]`.
+    dots `[tokens of these targets, tiles * lanes]`; inverse_norms `[tokens]`, offsets and order of the index; factor:
+    of dot products, in powers of two; weights `[tiles * lanes]`: what each query token's match is multiplied by;
+    bounds `[queries + 1]`: the columns of each query; out `[queries, targets]`; room `[tiles * lanes]`.
     """
     arguments = (POINTER,) * 4 + (INT64,) * 3 + (FLOAT, POINTER, POINTER, INT64, POINTER, INT64, POINTER)
     code, (

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from uwe_core.token_storage import LARGEST_INT8
 
-# The vectors of the kernel have so many lanes.
+# Lanes of the kernel's vectors.
 LANES = 16
 # A component is `HIGH * high + low` with both parts in int8: 15 bits, where int8 has 8.
 HIGH = 128

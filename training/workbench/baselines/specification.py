@@ -43,7 +43,8 @@ def build_models(
     Args:
         words: see the table above.
         device: for those that compute on one.
-        keep_queries, storage: see `TextEncodings`.
+        keep_queries: see `TextEncodings`.
+        storage: see `TextEncodings`.
 
     Raises:
         InputError: an interaction or temperature that cannot be.
