@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import random_index
@@ -44,6 +44,7 @@ def drawn_queries(counts: list[int], dim: int, norm: float) -> TokenEmbeddings:
     return TokenEmbeddings.from_texts([norm * torch.randn(count, dim, generator=generator) for count in counts])
 
 
+@settings(max_examples=40)
 @given(
     KINDS, STORAGE, st.sampled_from(["sum", "mean"]), COUNTS, COUNTS, st.sampled_from([1, 4, 12, 16, 21, 40]),
     st.sampled_from([1e-8, 1e-2, 1.0, 30.0]), st.sampled_from([0.3, 5.0, 1e6]),
@@ -67,6 +68,7 @@ def test_it_equals_the_dense_formulas(
         torch.testing.assert_close(scorer.score(tokens).double(), expected, rtol=0, atol=allowed)
 
 
+@settings(max_examples=40)
 @given(
     KINDS, st.sampled_from(["float32", "bfloat16", "float16"]), COUNTS, st.integers(1, 20),
     st.sampled_from([1e-38, 1e-6, 1.0, 1e6, 1e38]), st.integers(0, 5),
@@ -93,6 +95,7 @@ def test_norms_near_the_ends_of_float32_score_as_any_others() -> None:
         torch.testing.assert_close(NativeScorer(index, interaction).score(tokens), expected)
 
 
+@settings(max_examples=20)
 @given(COUNTS, st.lists(st.integers(1, 9), min_size=1, max_size=6), STORAGE, st.integers(1, 3))
 def test_pieces_passes_and_threads_change_nothing(
     targets: list[int], queries: list[int], dtype: StorageType, threads: int

@@ -78,7 +78,10 @@ def score_block(
             weighted = weighted * before + tl.sum(powers * cosines, axis=1)
             total = total * before + tl.sum(powers, axis=1)
             largest = now_largest
-    match = largest if is_max else weighted / tl.where(total > 0, total, 1.0)
+    if is_max:
+        match = tl.where(largest == float("-inf"), 0.0, largest)
+    else:
+        match = weighted / tl.where(total > 0, total, 1.0)
     scores = tl.sum(match * tl.load(weights + columns)[None, :], axis=1)
     stored = first + tl.arange(0, target_count)
     place = tl.load(order + stored, mask=stored < targets, other=0)

@@ -216,7 +216,7 @@ def _build_int8_dots(module: ir.Module) -> None:
                         code.sitofp(code.read(code.at(part, INTS, tile), INTS), FLOATS)
                         for part in (high_parts, low_parts)
                     )
-                    dots = code.multiply_add(high, constant(HIGH), rest)
+                    dots = code.multiply_add(high, constant(float(HIGH)), rest)
                     lanes = code.read(code.at(query_scales, FLOATS, tile), FLOATS)
                     dots = code.fmul(dots, code.fmul(scale, lanes))
                     code.write(dots, code.at(out, FLOATS, code.add(code.mul(at_row, tiles), tile)))
