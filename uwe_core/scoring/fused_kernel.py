@@ -78,7 +78,7 @@ def score_block(
             weighted = weighted * before + tl.sum(powers * cosines, axis=1)
             total = total * before + tl.sum(powers, axis=1)
             largest = now_largest
-    if is_max:
+    if is_max:  # noqa: SIM108 - the language evaluates a branch of a constant when it compiles
         match = tl.where(largest == float("-inf"), 0.0, largest)
     else:
         match = weighted / tl.where(total > 0, total, 1.0)
