@@ -25,7 +25,7 @@ _POWER_OF_TWO = (1.0, 0.69314706, 0.24022931, 0.055485282, 0.0096754516, 0.00124
 _EXPONENT_BIAS, _MANTISSA_BITS = 127, 23
 
 
-class Code(ir.IRBuilder):
+class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
     """A function under construction."""
 
     @contextmanager
