@@ -20,12 +20,11 @@ def benchmark_scoring(
     dim: Annotated[int, typer.Option(min=1, help="Components of a token: 384 of MiniLM, 768 of MPNet.")] = 384,
     query_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a query.")] = 8,
     queries: Annotated[list[int] | None, typer.Option(min=1, help="Queries of a batch; 1, 8 and 32 if none.")] = None,
-    storage: Annotated[list[StorageType] | None, typer.Option(help="Storage types; all where none is named.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.")] = 9,
     out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
 ) -> None:
     """Time scorers of an index of the size of ESCO's skills, beside the copy bandwidth of this machine."""
-    report = measure_scoring(dim, query_tokens, queries or [1, 8, 32], storage or list(get_args(StorageType)), rounds)
+    report = measure_scoring(dim, query_tokens, queries or [1, 8, 32], get_args(StorageType), rounds)
     machine = describe_machine("cpu")
     typer.echo(
         f"{report.targets:,} targets, {report.tokens:,} tokens of {dim}, {query_tokens} tokens a query, {machine}"
