@@ -48,7 +48,7 @@ class NativeScorer:
             raise ConfigurationError(f"the compiled kernel compares tokens; {interaction.kind} does not")
         self._index = index
         self._interaction = interaction
-        self._bounds = index.offsets.tolist()
+        self._bounds: list[int] = index.offsets.tolist()
         dim = index.manifest.dim
         self._in_int8 = index.manifest.dtype == "int8" and dim % 4 == 0 and multiplies_int8()
         self._token_sums = index.embeddings.sum(dim=1, dtype=torch.int32) if self._in_int8 else None
@@ -146,7 +146,7 @@ def _passes(bounds: list[int]) -> Iterator[tuple[int, int]]:
 
 def _row(tensor: Tensor | None, row: int) -> int:
     """The address of a row; of nothing where a storage type has no such tensor."""
-    return 0 if tensor is None else tensor.data_ptr() + row * tensor.stride(0) * tensor.element_size()
+    return 0 if tensor is None else int(tensor.data_ptr()) + row * int(tensor.stride(0)) * int(tensor.element_size())
 
 
 def _share(work: Callable[[Iterator[_Piece]], None], pieces: list[_Piece]) -> None:

@@ -33,7 +33,8 @@ class Int8Queries:
 def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> Float[Tensor, "tiles dim lanes"]:
     """Tiles of 16 query tokens, the last one filled up with zeros."""
     filled: Tensor = pad(tokens, (0, 0, 0, -len(tokens) % LANES))
-    return filled.unflatten(0, (-1, LANES)).transpose(1, 2).contiguous()
+    packed: Tensor = filled.unflatten(0, (-1, LANES)).transpose(1, 2).contiguous()
+    return packed
 
 
 def pack_int8(tokens: Float[Tensor, "query_tokens dim"]) -> Int8Queries:
