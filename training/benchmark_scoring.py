@@ -179,8 +179,8 @@ def made_up_queries(queries: int, query_tokens: int, dim: int) -> TokenEmbedding
 
 def made_up_tokens(tokens: int, dim: int, seed: int) -> Float[Tensor, "tokens dim"]:
     """Random token embeddings of norm about 10."""
-    directions: Tensor = torch.randn(tokens, dim, generator=torch.Generator().manual_seed(seed))
-    return directions * (10 / dim**0.5)
+    made_up: Tensor = torch.randn(tokens, dim, generator=torch.Generator().manual_seed(seed)) * (10 / dim**0.5)
+    return made_up
 
 
 def _medians(
