@@ -27,6 +27,7 @@ from transformers import (
 
 from uwe_core.interaction import inverse_norms
 from uwe_core.token_index import IndexManifest, StorageType, TokenIndex
+from uwe_core.token_storage import read_back, stored
 
 FAMILIES = ("bert", "mpnet", "xlm-roberta", "modernbert")
 TINY_LIMIT = 24
@@ -72,12 +73,13 @@ def random_index(
     order = sorted(range(len(token_counts)), key=token_counts.__getitem__)
     offsets = torch.tensor([0, *(token_counts[target] for target in order)]).cumsum(0)
     embeddings = norm * torch.randn(int(offsets[-1]), dim, generator=generator)
-    embeddings = embeddings.to(getattr(torch, dtype))
+    embeddings, scales = stored(embeddings, dtype)
     manifest = IndexManifest(
         space="random", encoder_fingerprint="e", space_fingerprint="s", dtype=dtype, dim=dim,
         targets=len(order), tokens=len(embeddings), truncated_targets=0, checksums={},
     )  # fmt: skip
-    return TokenIndex(manifest, embeddings, inverse_norms(embeddings), offsets, torch.tensor(order))
+    norms = inverse_norms(read_back(embeddings, scales))
+    return TokenIndex(manifest, embeddings, norms, offsets, torch.tensor(order), scales)
 
 
 def _tiny_backbone(family: str) -> PreTrainedModel:

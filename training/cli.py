@@ -32,6 +32,7 @@ from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
 from training.precompute import wanted_exports
+from training.scoring_cli import benchmark_scoring
 from training.terminal import print_whole
 from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
@@ -65,6 +66,7 @@ app.command("probe")(probe_command)
 app.command("ablate")(ablate_command)
 benchmark_app.command("encoder")(encoder_command)
 benchmark_app.command("waiting")(waiting_command)
+benchmark_app.command("scoring")(benchmark_scoring)
 
 
 @app.callback()
@@ -133,12 +135,13 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a command has as many options as it ha
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json, report.md, plots, and resuming.")] = None,
     errors: Annotated[int, typer.Option(help="Show the worst queries of the first model on each data set.")] = 0,
+    storage: Annotated[StorageType, typer.Option(help="Storage precision of targets, as the service's.")] = "float32",
     device: Device = "auto",
 ) -> None:
     """Rank WorkBench with models and baselines, beside the paper's figures."""
     candidates = [[pair_entry(*space_pair)]] if space_pair else data_candidates(data, split)
     datasets, absent = read_datasets(candidates, task, half)
-    models = list(build_models(model or ["embedded"], device))
+    models = list(build_models(model or ["embedded"], device, storage=storage))
     judgements = judge_all(models, datasets, ResultStore(out / RESULTS_FOLDER) if out else None)
     is_real = data != SAMPLE and space_pair is None
     report = Report(models, datasets, judgements, absent, paper=is_real)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +21,17 @@ from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
 from uwe_core.interaction import inverse_norms
 from uwe_core.target_space import TargetSpace
+from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back, stored
+
+__all__ = [
+    "IndexManifest",
+    "StorageType",
+    "TokenGroup",
+    "TokenIndex",
+    "index_fingerprint",
+    "index_folder",
+    "open_or_build",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +39,6 @@ INDEX_FORMAT = 1
 MANIFEST_FILE = "index.json"
 TOKENS_FILE = "tokens.safetensors"
 
-StorageType = Literal["float32", "bfloat16", "float16"]
-_TORCH_TYPES: dict[StorageType, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 # Called with the number of targets done and their total.
 Progress = Callable[[int, int], None]
 
@@ -69,12 +73,19 @@ class TokenGroup:
         start, end: their place in the stored order.
         embeddings: `[targets, tokens per target, dim]`, a view in storage precision.
         inverse_norms: `[targets, tokens per target]`, float32.
+        scales: `[targets, tokens per target]`, float32, of int8 alone.
     """
 
     start: int
     end: int
-    embeddings: Float[Tensor, "group group_tokens dim"]
+    embeddings: StoredTokens
     inverse_norms: Float[Tensor, "group group_tokens"]
+    scales: Scales
+
+    def floats(self, first: int = 0, last: int | None = None) -> Float[Tensor, "part group_tokens dim"]:
+        """The token embeddings of some of the targets, or of all, in float32."""
+        part = slice(first, last)
+        return read_back(self.embeddings[part], None if self.scales is None else self.scales[part])
 
 
 @dataclass(frozen=True)
@@ -86,13 +97,15 @@ class TokenIndex:
         inverse_norms: `[tokens]`, float32, of the embeddings as stored.
         offsets: `[targets + 1]`, in stored order.
         order: `[targets]`, the target's index in its space at each stored position.
+        scales: `[tokens]`, float32, what the whole numbers of an int8 token are multiplied by; None of other types.
     """
 
     manifest: IndexManifest
-    embeddings: Float[Tensor, "tokens dim"]
+    embeddings: StoredTokens
     inverse_norms: Float[Tensor, " tokens"]
     offsets: Int[Tensor, " targets_plus_one"]
     order: Int[Tensor, " targets"]
+    scales: Scales = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -105,7 +118,11 @@ class TokenIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(tensor.nbytes for tensor in (self.embeddings, self.inverse_norms, self.offsets, self.order))
+        return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    def floats(self) -> Float[Tensor, "tokens dim"]:
+        """All token embeddings in float32."""
+        return read_back(self.embeddings, self.scales)
 
     def groups(self) -> Iterator[TokenGroup]:
         """Dense blocks of equal token count, shortest targets first; together they hold every target once."""
@@ -118,6 +135,7 @@ class TokenIndex:
                 start + size,
                 self.embeddings[rows].unflatten(0, (size, count)),
                 self.inverse_norms[rows].unflatten(0, (size, count)),
+                None if self.scales is None else self.scales[rows].unflatten(0, (size, count)),
             )
             start, first = start + size, rows.stop
 
@@ -137,13 +155,10 @@ class TokenIndex:
                 space.info.name, len(tokenised.truncations), encoder.max_tokens, tokenised.truncations[0].position,
             )  # fmt: skip
         counts = torch.tensor([len(ids) for ids in tokenised.token_ids])
-        embeddings = torch.empty(int(counts.sum()), encoder.dim, dtype=_TORCH_TYPES[dtype])
+        tokens = _GrowingTokens(int(counts.sum()), encoder.dim, dtype)
         order: list[int] = []
-        filled = 0
         for batch in encoder.batches(tokenised):
-            rows = batch.tokens.embeddings
-            embeddings[filled : filled + len(rows)] = rows.to("cpu", embeddings.dtype)
-            filled += len(rows)
+            tokens.append(batch.tokens.embeddings)
             order.extend(batch.positions)
             if progress is not None:
                 progress(len(order), len(space))
@@ -154,27 +169,22 @@ class TokenIndex:
             dtype=dtype,
             dim=encoder.dim,
             targets=len(space),
-            tokens=filled,
+            tokens=len(tokens.embeddings),
             truncated_targets=len(tokenised.truncations),
             checksums={},
         )
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
-        return cls(manifest, embeddings, inverse_norms(embeddings), offsets, torch.tensor(order))
+        return cls(manifest, tokens.embeddings, tokens.inverse_norms, offsets, torch.tensor(order), tokens.scales)
 
     def save(self, folder: Path) -> None:
         """Write `index.json` and `tokens.safetensors`; all or nothing."""
         with atomic_folder(folder) as aside:
-            save_file(
-                {
-                    "embeddings": self.embeddings,
-                    "inverse_norms": self.inverse_norms,
-                    "offsets": self.offsets,
-                    "order": self.order,
-                },
-                aside / TOKENS_FILE,
-            )
+            save_file(self._tensors(), aside / TOKENS_FILE)
             manifest = self.manifest.model_copy(update={"checksums": {TOKENS_FILE: sha256_of(aside / TOKENS_FILE)}})
             (aside / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in _tensor_names(self.manifest.dtype)}
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = True) -> TokenIndex:
@@ -195,7 +205,7 @@ class TokenIndex:
             if verify and sha256_of(path) != manifest.checksums.get(TOKENS_FILE):
                 raise ChecksumError(f"{path} is not the file that was written: build the index again")
             with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in ("embeddings", "inverse_norms", "offsets", "order")}
+                tensors = {name: file.get_tensor(name) for name in _tensor_names(manifest.dtype)}
         except (OSError, SafetensorError) as error:
             raise ArtefactError(f"{path} cannot be read: {error}") from error
         index = cls(manifest, **tensors)
@@ -224,7 +234,32 @@ class TokenIndex:
             self.inverse_norms.to(device),
             self.offsets,
             self.order.to(device),
+            None if self.scales is None else self.scales.to(device),
         )
+
+
+class _GrowingTokens:
+    """Token embeddings that are stored as they come, so that those in float32 never exist as a whole."""
+
+    def __init__(self, tokens: int, dim: int, dtype: StorageType) -> None:
+        self._dtype = dtype
+        self._filled = 0
+        self.embeddings = torch.empty(tokens, dim, dtype=TORCH_TYPES[dtype])
+        self.inverse_norms = torch.empty(tokens)
+        self.scales = torch.empty(tokens) if dtype == "int8" else None
+
+    def append(self, tokens: Float[Tensor, "tokens dim"]) -> None:
+        rows = slice(self._filled, self._filled + len(tokens))
+        self.embeddings[rows], scales = stored(tokens.cpu(), self._dtype)
+        if self.scales is not None and scales is not None:
+            self.scales[rows] = scales
+        self.inverse_norms[rows] = inverse_norms(read_back(self.embeddings[rows], scales))
+        self._filled = rows.stop
+
+
+def _tensor_names(dtype: StorageType) -> tuple[str, ...]:
+    names = ("embeddings", "inverse_norms", "offsets", "order")
+    return (*names, "scales") if dtype == "int8" else names
 
 
 def index_fingerprint(encoder_fingerprint: str, space_fingerprint: str, dtype: StorageType) -> str:

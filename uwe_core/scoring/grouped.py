@@ -6,8 +6,6 @@ processor's cache; only the matrix product itself touches main memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,21 +19,12 @@ from uwe_core.types import Scores
 _PIECE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}
 
 
-@dataclass(frozen=True)
-class _Group:
-    start: int
-    embeddings: Float[Tensor, "group_rows dim"]
-    inverse_norms: Float[Tensor, "group group_tokens"]
-
-
 class GroupedScorer:
     """Soft late interaction or MaxSim against every target of an index."""
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
         self._interaction = interaction
-        self._groups = [
-            _Group(group.start, group.embeddings.flatten(0, 1), group.inverse_norms) for group in index.groups()
-        ]
+        self._groups = list(index.groups())
         self._stored_position = index.order.argsort()
         self._piece_elements = _PIECE_ELEMENTS[index.embeddings.device.type]
 
@@ -50,7 +39,7 @@ class GroupedScorer:
             step = max(1, self._piece_elements // (tokens * len(query_tokens)))
             for first in range(0, size, step):
                 last = min(first + step, size)
-                rows = group.embeddings[first * tokens : last * tokens].float()
+                rows = group.floats(first, last).flatten(0, 1)
                 dots = (query_tokens @ rows.T).unflatten(1, (last - first, tokens))
                 matches = self._match(dots, group.inverse_norms[first:last]) * query_inverse_norms
                 scores[:, group.start + first : group.start + last] = queries.sum_per_text(matches)

@@ -38,5 +38,5 @@ def pooled_targets(index: TokenIndex) -> Float[Tensor, "targets dim"]:
     """The mean token of each target, float32, targets in the order of their space."""
     pooled = torch.empty(len(index), index.manifest.dim, device=index.embeddings.device)
     for group in index.groups():
-        pooled[index.order[group.start : group.end]] = group.embeddings.float().mean(dim=1)
+        pooled[index.order[group.start : group.end]] = group.floats().mean(dim=1)
     return pooled

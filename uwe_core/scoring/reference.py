@@ -21,10 +21,11 @@ class ReferenceScorer:
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
         self._interaction = interaction
+        tokens = _vectors(index.floats())
         bounds = index.offsets.tolist()
-        self._targets: list[list[Vector]] = [[]] * len(index)
+        self._targets: list[Sequence[Vector]] = [[]] * len(index)
         for stored, target in enumerate(index.order.tolist()):
-            self._targets[target] = _vectors(index.embeddings[bounds[stored] : bounds[stored + 1]])
+            self._targets[target] = tokens[bounds[stored] : bounds[stored + 1]]
 
     def score(self, queries: TokenEmbeddings) -> Scores:
         """Float64 scores `[queries, targets]`, targets in the order of their space."""

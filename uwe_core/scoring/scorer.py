@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
 from uwe_core.interaction import InteractionConfig
@@ -22,7 +23,18 @@ class Scorer(Protocol):
 
 
 def make_scorer(index: TokenIndex, interaction: InteractionConfig) -> Scorer:
-    """The exact scorer of an interaction, on the device that holds the index."""
-    if interaction.kind in ("soft_late_interaction", "max_sim"):
-        return GroupedScorer(index, interaction)
-    return PooledScorer(index, interaction)
+    """The fastest exact scorer of an interaction, on the device that holds the index."""
+    if interaction.kind not in ("soft_late_interaction", "max_sim"):
+        return PooledScorer(index, interaction)
+    device = index.embeddings.device.type
+    if device == "cpu" and find_spec("llvmlite") is not None:
+        from uwe_core.scoring.native import NativeScorer  # noqa: PLC0415 - optional, as the compiler in it is
+        from uwe_core.scoring.native_kernel import can_compile  # noqa: PLC0415
+
+        if can_compile(index.manifest.dtype):
+            return NativeScorer(index, interaction)
+    if device == "cuda" and find_spec("triton") is not None:
+        from uwe_core.scoring.fused import FusedScorer  # noqa: PLC0415
+
+        return FusedScorer(index, interaction)
+    return GroupedScorer(index, interaction)

@@ -28,6 +28,7 @@ from uwe_core.device import cpu_quota, resolve_device
 from uwe_core.errors import InputError
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
+from uwe_core.token_index import StorageType
 
 PLAIN: dict[str, Callable[[], RankingModel]] = {
     "bm25": Bm25Ranking,
@@ -38,13 +39,16 @@ PLAIN: dict[str, Callable[[], RankingModel]] = {
 _SENTENCE_PREFIX = "st:"
 
 
-def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bool = True) -> Iterator[RankingModel]:
+def build_models(
+    words: Sequence[str], device: str = "auto", *, keep_queries: bool = True, storage: StorageType = "float32"
+) -> Iterator[RankingModel]:
     """The models in the order named; an encoder that several words share is loaded once.
 
     Args:
         words: see the table above.
         device: for those that compute on one.
         keep_queries: see `TextEncodings`.
+        storage: see `TextEncodings`.
 
     Raises:
         InputError: an interaction or temperature that cannot be.
@@ -62,7 +66,7 @@ def build_models(words: Sequence[str], device: str = "auto", *, keep_queries: bo
             name, way = parse_backend(named)
             if name not in loaded:
                 model = UweModel.from_pretrained(name, device=device)
-                loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries))
+                loaded[name] = (model, TextEncodings(model.encoder, keep_queries=keep_queries, storage=storage))
             model, encodings = loaded[name]
             if way is not None:
                 encodings = encodings.with_backend(make_backend(model.encoder, *way, cpu_quota(), exports))

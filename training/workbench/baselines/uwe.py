@@ -13,7 +13,7 @@ from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.token_embeddings import TokenEmbeddings
-from uwe_core.token_index import TokenIndex
+from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.types import Scores
 
 # Token embeddings kept at a time: the queries of SkillNorm under a 768-dimensional encoder take 1.6 GB.
@@ -27,12 +27,19 @@ class TextEncodings:
         encoder: what encodes.
         keep_queries: false encodes queries anew at each call, as a benchmark of latency must.
         targets: encodings whose token indexes are used, where queries alone are encoded in another way.
+        storage: of the targets.
     """
 
     def __init__(
-        self, encoder: TokenEncoder, *, keep_queries: bool = True, targets: TextEncodings | None = None
+        self,
+        encoder: TokenEncoder,
+        *,
+        keep_queries: bool = True,
+        targets: TextEncodings | None = None,
+        storage: StorageType = "float32",
     ) -> None:
         self.encoder = encoder
+        self.storage = storage if targets is None else targets.storage
         self._targets = targets
         self._keep_queries = keep_queries
         self._index: tuple[Sequence[str], TokenIndex] | None = None
@@ -45,7 +52,7 @@ class TextEncodings:
             return self._targets.index(targets)
         if self._index is None or (self._index[0] is not targets and self._index[0] != targets):
             space = TargetSpace(SpaceInfo(name="evaluated"), [str(place) for place in range(len(targets))], targets)
-            index = TokenIndex.build(self.encoder, space).to(self.encoder.device)
+            index = TokenIndex.build(self.encoder, space, self.storage).to(self.encoder.device)
             self._index = (targets, index)
         return self._index[1]
 
@@ -73,11 +80,12 @@ class UweRanking:
     """A model's encoder with one interaction."""
 
     def __init__(self, name: str, model: UweModel, encodings: TextEncodings) -> None:
-        self.name = name
+        is_usual = encodings.storage == "float32"
+        self.name = name if is_usual else f"{name} in {encodings.storage}"
         backend = encodings.encoder.backend
-        # Judgements are kept under it: another backend is judged anew.
+        # Judgements are kept under it: another backend or storage is judged anew.
         way = "" if backend is None else f" {backend.name} {backend.precision}"
-        self.fingerprint = f"{model.fingerprint}{way}"
+        self.fingerprint = f"{model.fingerprint}{way}" + ("" if is_usual else f"-{encodings.storage}")
         self.seen_spaces: frozenset[str] | None = frozenset(model.info.seen_spaces)
         self.interaction: InteractionConfig = model.interaction
         self._encodings = encodings

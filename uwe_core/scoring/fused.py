@@ -1,0 +1,86 @@
+"""Exact token-level scoring on a GPU by a fused kernel: nothing between a stored token and a score is written.
+
+A program of the grid takes a few targets and up to 16 tokens of one query. The programs of the same targets are
+neighbours, so that they find a stored token in the GPU's cache once one of them has read it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from uwe_core.errors import ConfigurationError
+from uwe_core.interaction import InteractionConfig, inverse_norms
+from uwe_core.scoring.fused_kernel import QUERY_TOKENS, TARGETS, score_block
+from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_index import TokenIndex
+from uwe_core.types import Offsets, Scores
+
+# Zero times infinity would be NaN; with this factor the largest dot product already takes everything.
+_LARGEST_FACTOR = 1e36
+
+
+class FusedScorer:
+    """Soft late interaction or MaxSim against every target of an index on a GPU.
+
+    Raises:
+        ConfigurationError: an interaction that compares pooled vectors.
+    """
+
+    def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
+        if interaction.kind not in ("soft_late_interaction", "max_sim"):
+            raise ConfigurationError(f"the fused kernel compares tokens; {interaction.kind} does not")
+        self._index = index
+        self._interaction = interaction
+        self._offsets = index.offsets.to(index.embeddings.device)
+        self._factor = min(math.log2(math.e) / interaction.interaction_temperature, _LARGEST_FACTOR)
+
+    @torch.inference_mode()
+    def score(self, queries: TokenEmbeddings) -> Scores:
+        """Float32 scores `[queries, targets]`, targets in the order of their space."""
+        index = self._index
+        tokens = queries.embeddings.float().contiguous()
+        pieces = cut_queries(queries.offsets)
+        rows = pieces.rows.to(tokens.device)
+        weights = inverse_norms(tokens)[rows] * pieces.real.to(tokens.device)
+        partial = tokens.new_empty(len(rows), len(index))
+        score_block[(len(rows) * -(-len(index) // TARGETS),)](
+            index.embeddings, index.inverse_norms if index.scales is None else index.scales, index.inverse_norms,
+            self._offsets, index.order, tokens, rows, weights, partial,
+            len(index), len(rows), tokens.shape[1], self._factor,
+            has_scales=index.scales is not None, is_max=self._interaction.kind == "max_sim",
+        )  # fmt: skip
+        scores = tokens.new_zeros(len(queries), len(index))
+        scores.index_add_(0, pieces.queries.to(tokens.device), partial)
+        if self._interaction.query_reduction == "mean":
+            scores /= queries.token_counts.to(scores.device)[:, None]
+        return scores
+
+
+@dataclass(frozen=True)
+class QueryPieces:
+    """Queries cut into pieces of as many tokens as a program of the grid takes.
+
+    Attributes:
+        queries: `[pieces]`, whose piece it is.
+        rows: `[pieces, QUERY_TOKENS]`, which query tokens; some token where there is none any more.
+        real: `[pieces, QUERY_TOKENS]`, 1 where there is one, 0 elsewhere.
+    """
+
+    queries: Int[Tensor, " pieces"]
+    rows: Int[Tensor, "pieces piece_tokens"]
+    real: Float[Tensor, "pieces piece_tokens"]
+
+
+def cut_queries(offsets: Offsets) -> QueryPieces:
+    """All tokens of each query, a piece after the other."""
+    counts = -(-offsets.diff() // QUERY_TOKENS)
+    queries = torch.arange(len(counts)).repeat_interleave(counts)
+    number = torch.arange(len(queries)) - (counts.cumsum(0) - counts)[queries]
+    rows = (offsets[queries] + QUERY_TOKENS * number)[:, None] + torch.arange(QUERY_TOKENS)
+    ends = offsets[queries + 1][:, None]
+    return QueryPieces(queries, rows.minimum(ends - 1), (rows < ends).float())
