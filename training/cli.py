@@ -14,6 +14,7 @@ from rich.table import Table
 
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
+from training.benchmarks.cli import compare, latency, load, scale
 from training.data_cli import data_app
 from training.evaluate import (
     RESULTS_FOLDER,
@@ -51,6 +52,8 @@ model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
+for measuring in (latency, load, scale, compare):
+    benchmark_app.command()(measuring)
 app.command("train")(train_command)
 app.command("job")(job_command)
 
