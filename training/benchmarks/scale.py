@@ -140,11 +140,17 @@ def _measure_size(question: Question, model: str, size: int, texts: list[str], p
         return [ScaleCell(size, count, skipped=reason) for count in plan.queries]
     filled, filled_index = filled_space(space, index, size)
     ranker = Ranker(loaded, {space.info.name: RankableSpace(loaded, filled, filled_index)}, {task.name: task})
-    empty = ScaleCell(size, 0, filled_index.manifest.tokens, filled_index.nbytes)
+    return measure_cells(ranker, task.name, texts, plan)
+
+
+def measure_cells(ranker: Ranker, task: str, texts: Sequence[str], plan: ScalePlan) -> list[ScaleCell]:
+    """Each number of queries in turn, of the texts, which begin anew where more are needed."""
+    (summary,) = ranker.space_summaries().values()
+    empty = ScaleCell(summary.targets, 0, summary.tokens, summary.nbytes)
     cells: list[ScaleCell] = []
     for count in plan.queries:
         queries = [texts[place % len(texts)] for place in range(count)]
-        cells.append(_measure_cell(ranker, task.name, queries, empty, cells, plan.cell_seconds))
+        cells.append(_measure_cell(ranker, task, queries, empty, cells, plan.cell_seconds))
     return cells
 
 
