@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from uwe_core.interaction import inverse_norms
 from uwe_core.ranker import RankableSpace, Ranker
 from uwe_core.scoring.pooled import pooled_targets
 
+_TOKENS = "tokens.pt"
 _PACKAGE = "training.benchmarks.peers"
 _MAX_SIM = "MaxSim, another function; "
 _POOLED = "pooled cosine, another function; "
@@ -92,9 +94,12 @@ class PeerInputs:
     top_k: int
 
     def write(self) -> None:
-        """Write the weights and the targets."""
+        """Write the weights, the targets, and their token embeddings, which nobody then encodes anew."""
         self.ranker.model.save_pretrained(self.folder / "model")
-        space = self.rankable.space
+        space, index = self.rankable.space, self.rankable.index
+        bounds = zip(index.order.tolist(), pairwise(index.offsets.tolist()), strict=True)
+        tokens = {place: index.embeddings[start:end].clone() for place, (start, end) in bounds}
+        torch.save([tokens[place] for place in range(len(space))], self.folder / _TOKENS)
         targets = [{"id": key, "text": text} for key, text in zip(space.ids, space.texts, strict=True)]
         write_text(self.folder / "targets.json", json.dumps(targets))
 
@@ -108,7 +113,7 @@ class PeerInputs:
         return [
             "--folder", str(self.folder / "model"), "--targets", str(self.folder / "targets.json"),
             "--temperature", str(self.ranker.model.interaction.interaction_temperature),
-            "--cache", str(self.folder / "tokens.pt"), "--threads", str(threads),
+            "--cache", str(self.folder / _TOKENS), "--threads", str(threads),
         ]  # fmt: skip
 
     def program(self, peer: Peer, name: str) -> Path:

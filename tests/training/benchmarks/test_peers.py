@@ -51,12 +51,16 @@ def options_of(inputs: PeerInputs) -> argparse.Namespace:
     )  # fmt: skip
 
 
-def test_the_obvious_ranker_ranks_exactly_as_ours_and_anew_from_its_cache(inputs: PeerInputs) -> None:
+def test_the_obvious_ranker_ranks_exactly_as_ours_with_our_token_embeddings_and_its_own(
+    inputs: PeerInputs, tmp_path: Path
+) -> None:
     expected = [
         [(target.id, target.score) for target in ranking] for ranking in inputs.ranker.rank("t", QUERIES, 5).rankings
     ]
-    for _ in ("encoded", "cached"):
-        ranker = encoder_of(options_of(inputs))
+    options = options_of(inputs)
+    for cache in (options.cache, tmp_path / "encoded anew", tmp_path / "encoded anew"):
+        options.cache = cache
+        ranker = encoder_of(options)
         found = [[(f"id-{TEXTS[place]}", score) for place, score in ranker.rank(query, 5)] for query in QUERIES]
         assert all(same_ranking(*pair) for pair in zip(found, expected, strict=True))
     assert not same_ranking(found[0], found[1])
