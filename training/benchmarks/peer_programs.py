@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import torch
+from transformers import PreTrainedTokenizerBase
 
 import training
 from training.benchmarks.closed_loop import Rounds, take_turns
@@ -96,6 +97,7 @@ class PeerInputs:
     def write(self) -> None:
         """Write the weights, the targets, and their token embeddings, which nobody then encodes anew."""
         self.ranker.model.save_pretrained(self.folder / "model")
+        _name_for_older_versions(self.folder / "model/tokenizer_config.json", self.ranker.model.encoder.tokenizer)
         space, index = self.rankable.space, self.rankable.index
         bounds = zip(index.order.tolist(), pairwise(index.offsets.tolist()), strict=True)
         tokens = {place: index.embeddings[start:end].clone() for place, (start, end) in bounds}
@@ -170,6 +172,13 @@ def fastest_threads(peer: Peer, inputs: PeerInputs, texts: list[str]) -> tuple[i
         )
     medians = {threads: one.summary.p50 for threads, one in zip(numbers, measured, strict=True)}
     return min(medians, key=medians.__getitem__), medians
+
+
+def _name_for_older_versions(path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Name the tokenizer's class as transformers 4 knows it too, and what the model takes, which goes by the class."""
+    config = json.loads(path.read_text())
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": tokenizer.model_input_names}
+    write_text(path, json.dumps(config, indent=1))
 
 
 def _best_of_targets(answer: Any) -> Best:
