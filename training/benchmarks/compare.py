@@ -14,7 +14,7 @@ from training.benchmarks.closed_loop import Measured, Progress, Rounds, take_tur
 from training.benchmarks.contestants import Contestant, DirectRanker, kept_open, service_contestant
 from training.benchmarks.direct_ranker import direct_ranker
 from training.benchmarks.latency import Question, figures_of, question_facts
-from training.benchmarks.peer_programs import PEERS, Peer, PeerInputs, fastest_threads, start_peer
+from training.benchmarks.peer_programs import PEERS, Peer, PeerInputs, start_fastest
 from training.benchmarks.percentiles import Ratio
 from training.benchmarks.plots import spread
 from training.benchmarks.real_queries import real_queries
@@ -133,8 +133,7 @@ def _enter_service(
 def _enter_peer(entered: Entrants, stack: ExitStack, peer: Peer, inputs: PeerInputs, texts: list[str]) -> None:
     """Find its best number of threads and start it with that, or note why it does not take part."""
     try:
-        threads, entered.trials[peer.name] = fastest_threads(peer, inputs, texts)
-        contestant = start_peer(peer, inputs, threads, stack)
+        contestant, entered.trials[peer.name] = start_fastest(peer, inputs, texts, stack)
     except UweError as error:
         entered.absent[peer.name] = str(error)
         return

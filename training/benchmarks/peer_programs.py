@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -155,23 +156,30 @@ def start_peer(peer: Peer, inputs: PeerInputs, threads: int, stack: ExitStack) -
     )
 
 
-def fastest_threads(peer: Peer, inputs: PeerInputs, texts: list[str]) -> tuple[int, dict[int, float]]:
-    """The number of threads with which it answers fastest, and the median milliseconds of each that was tried.
+def start_fastest(
+    peer: Peer, inputs: PeerInputs, texts: Sequence[str], stack: ExitStack
+) -> tuple[Contestant, dict[int, float]]:
+    """The peer with the number of threads with which it answers fastest, running until the stack is closed.
 
-    All numbers run side by side and take turns.
+    All numbers run side by side and take turns; the others are ended.
+
+    Returns:
+        The contestant, and the median milliseconds of each number that was tried.
 
     Raises:
         ConfigurationError: it does not start.
     """
     quota = cpu_quota()
     numbers = sorted({quota, *(1 << power for power in range(quota.bit_length()) if 1 << power <= quota)})
-    with ExitStack() as stack:
-        contestants = [start_peer(peer, inputs, threads, stack) for threads in numbers]
-        measured = take_turns(
-            contestants, [texts[place % len(texts)] for place in range(_THREAD_TRIAL.texts)], _THREAD_TRIAL
-        )
-    medians = {threads: one.summary.p50 for threads, one in zip(numbers, measured, strict=True)}
-    return min(medians, key=medians.__getitem__), medians
+    with ExitStack() as trial:
+        stacks = [trial.enter_context(ExitStack()) for _ in numbers]
+        contestants = [start_peer(peer, inputs, *started) for started in zip(numbers, stacks, strict=True)]
+        trial_texts = [texts[place % len(texts)] for place in range(_THREAD_TRIAL.texts)]
+        measured = take_turns(contestants, trial_texts, _THREAD_TRIAL)
+        medians = [one.summary.p50 for one in measured]
+        fastest = medians.index(min(medians))
+        stack.push(stacks[fastest].pop_all())
+    return contestants[fastest], dict(zip(numbers, medians, strict=True))
 
 
 def _name_for_older_versions(path: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -41,7 +41,7 @@ def real_queries(data: str, task: str, seed: int = 0) -> RealQueries:
     Raises:
         InputError, DataError: no such task, or its files are not there.
     """
-    if KINDS.get(task, ("", ""))[0] == "job":
+    if task in KINDS and KINDS[task][0] == "job":
         texts, source = _job_titles(data)
     else:
         (dataset, *_), _ = read_datasets(data_candidates(data, "either"), [task])

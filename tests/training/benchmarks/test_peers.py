@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from training.benchmarks.agreement import same_ranking
 from training.benchmarks.closed_loop import Measured
 from training.benchmarks.compare import Entrants, chosen_peers, compare_report
 from training.benchmarks.contestants import Answer
-from training.benchmarks.peer_programs import PEERS, PeerInputs, fastest_threads
+from training.benchmarks.peer_programs import PEERS, PeerInputs, start_fastest
 from training.benchmarks.peers import obvious
 from training.benchmarks.peers.program import answer_lines, encoder_of
 from uwe_core.errors import ConfigurationError, InputError
@@ -86,8 +87,8 @@ def test_the_obvious_service_is_short() -> None:
 
 def test_a_peer_that_is_not_installed_says_so(inputs: PeerInputs) -> None:
     absent = next(peer for peer in PEERS if peer.name == "pylate")
-    with pytest.raises(ConfigurationError, match="cannot be started"):
-        fastest_threads(absent, inputs, QUERIES)
+    with ExitStack() as stack, pytest.raises(ConfigurationError, match="cannot be started"):
+        start_fastest(absent, inputs, QUERIES, stack)
 
 
 def test_peers_are_chosen_by_name() -> None:

@@ -1,7 +1,6 @@
 """The obvious ranker behind LitServe in place of FastAPI alone."""
 
-from __future__ import annotations
-
+# no postponed annotations: LitServe reads the type of a request from the signature
 import argparse
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from training.benchmarks.peers.program import encoder_of, options_of
 
 
-class ObviousApi(litserve.LitAPI):
+class ObviousApi(litserve.LitAPI):  # type: ignore[misc] - untyped where it is not installed
     """One worker, one query at a time."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -23,7 +22,7 @@ class ObviousApi(litserve.LitAPI):
         torch.set_num_threads(self.options.threads)
         self.ranker = encoder_of(self.options)
 
-    def decode_request(self, request: Any) -> tuple[str, int]:
+    def decode_request(self, request: dict[str, Any]) -> tuple[str, int]:
         """Query and number of targets."""
         return request["query"], request["top_k"]
 

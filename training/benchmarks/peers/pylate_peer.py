@@ -16,13 +16,12 @@ class PylateRanker:
     def __init__(self, options: argparse.Namespace) -> None:
         self.encoder = encoder_of(options)
         self.padded = torch.nn.functional.normalize(self.encoder.padded, dim=-1)
-        self.mask = ~self.encoder.is_padding
 
     @torch.inference_mode()
     def rank(self, query: str, top_k: int) -> list[tuple[int, float]]:
         """The best targets and their scores."""
         tokens = torch.nn.functional.normalize(self.encoder.encode([query])[0], dim=-1)
-        scores = colbert_scores(tokens[None], self.padded, documents_mask=self.mask)[0]
+        scores = colbert_scores(tokens[None], self.padded)[0]
         best = scores.topk(min(top_k, len(scores)))
         return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
