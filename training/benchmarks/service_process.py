@@ -13,7 +13,7 @@ from uwe_core.errors import InputError
 
 # A benchmark of ranking must rank: what the service may remember of earlier answers is switched off.
 # A service that knows one of these settings obeys it, another ignores the variable.
-REMEMBER_NOTHING = {"answer_cache_entries": "0", "query_cache_entries": "0"}
+REMEMBER_NOTHING = {"answer_cache_entries": "0", "embedding_cache_bytes": "0"}
 
 
 @dataclass(frozen=True)
