@@ -10,7 +10,7 @@ import torch
 from training.benchmarks.peers.program import encoder_of, options_of
 
 
-class ObviousApi(litserve.LitAPI):  # type: ignore[misc] - untyped where it is not installed
+class ObviousApi(litserve.LitAPI):  # type: ignore[misc]  # not installed here
     """One worker, one query at a time."""
 
     def __init__(self, options: argparse.Namespace) -> None:
