@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench format clean
+.PHONY: help setup serve test check bench bench-peers format clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 setup: $(INSTALLED) ## make a virtual environment with everything in it
 
@@ -32,9 +33,20 @@ check: setup ## lint, types, import directions
 bench: setup ## latency and FLOPs per query, on the data that UWE_DATA_DIR names, else on the sample
 	$(BIN)/uwe benchmark paper --model embedded --model embedded:pooled_cosine --model bm25
 
+# Each in an environment of its own: what they pin excludes what this project needs. One that fails leaves its log.
+bench-peers: setup ## install other people's scorers and servers, for `uwe benchmark compare`
+	@mkdir -p $(PEERS)
+	@grep '^torch==' constraints.txt >$(PEERS)/torch.txt
+	@for peer in faiss-cpu maxsim-cpu pylate litserve 'infinity-emb[torch,server]'; do \
+	    name=$${peer%%[*}; \
+	    $(PYTHON) -m venv $(PEERS)/$$name && $(PEERS)/$$name/bin/pip install --quiet --disable-pip-version-check \
+	        -c $(PEERS)/torch.txt "$$peer" torch transformers fastapi uvicorn >$(PEERS)/$$name.log 2>&1 \
+	        && echo "$$name: installed" || echo "$$name: not installed, $(PEERS)/$$name.log says why"; \
+	done
+
 format: setup ## put the code in its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ from rich.table import Table
 from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
+from training.benchmarks.cli import compare, latency, load, scale
 from training.data_cli import data_app
 from training.encoder_cli import encoder_command, waiting_command
 from training.evaluate import (
@@ -58,6 +59,8 @@ model_app = typer.Typer(no_args_is_help=True, help="Fetch models.")
 app.add_typer(data_app, name="data")
 app.add_typer(model_app, name="model")
 app.add_typer(benchmark_app, name="benchmark")
+for measuring in (latency, load, scale, compare):
+    benchmark_app.command()(measuring)
 app.command("train")(train_command)
 app.command("job")(job_command)
 app.command("tune")(tune_command)

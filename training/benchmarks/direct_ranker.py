@@ -1,0 +1,43 @@
+"""The ranker as the service has it, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.terminal import progress_bar
+from uwe_core.catalogue import SpaceCatalogue
+from uwe_core.errors import UnknownTaskError
+from uwe_core.model import UweModel
+from uwe_core.precision import PrecisionSetting, with_precision
+from uwe_core.ranker import RankableSpace, Ranker
+from uwe_core.tasks import RankingTask, standard_tasks
+from uwe_core.token_index import open_or_build
+
+
+def task_of(taxonomy: str, task: str) -> RankingTask:
+    """One of the six tasks over a taxonomy.
+
+    Raises:
+        UnknownTaskError: there is none of that name.
+    """
+    tasks = standard_tasks(taxonomy)
+    if task not in tasks:
+        raise UnknownTaskError(task, sorted(tasks))
+    return tasks[task]
+
+
+def direct_ranker(model: str, taxonomy: str, task: str, home: Path, device: str, precision: PrecisionSetting) -> Ranker:
+    """A ranker of one task; its token index is built where there is none yet.
+
+    Raises:
+        UweError: a model, taxonomy or task that is not here.
+    """
+    ranking_task = task_of(taxonomy, task)
+    catalogue = SpaceCatalogue(home)
+    space = catalogue.open(ranking_task.target_space)
+    loaded = UweModel.from_pretrained(model, device=device)
+    with progress_bar(space.info.name) as bar:
+        index = open_or_build(catalogue.indexes, loaded.encoder, space, progress=bar.update)
+    rankable = RankableSpace(loaded, space, index)
+    with_precision(loaded.encoder, precision)
+    return Ranker(loaded, {space.info.name: rankable}, {task: ranking_task})
