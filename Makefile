@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench format clean
+.PHONY: help setup serve test check docs bench format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -29,6 +29,9 @@ check: setup ## lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: setup ## build the documentation site into site/, from nothing outside
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: setup ## latency and FLOPs per query, on the data that UWE_DATA_DIR names, else on the sample
 	$(BIN)/uwe benchmark paper --model embedded --model embedded:pooled_cosine --model bm25
 
@@ -36,5 +39,5 @@ format: setup ## put the code in its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the virtual environment, the site and caches
+	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
