@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
 import typer
 
 _MARK = "<!-- commands -->"
@@ -37,10 +36,10 @@ def _described(name: str, command: Any) -> list[str]:
     return [*lines, ""]
 
 
-def _row(parameter: Any, context: click.Context) -> str:
+def _row(parameter: Any, context: typer.Context) -> str:
     names = ", ".join(f"`{option}`" for option in parameter.opts)
     if parameter.param_type_name == "argument":
-        names = f"`{parameter.human_readable_name}`"
+        names = f"`{parameter.name.upper()}`"
     default = parameter.get_default(context, call=False)
     # Homes differ between machines, and an absent default says nothing.
     shown = "" if default in (None, (), [], False) or parameter.name == "home" else f"`{_plain(default)}`"
