@@ -6,6 +6,9 @@ from typing import Any
 
 import typer
 
+from service.cli import app as serve
+from training.cli import app as uwe
+
 _MARK = "<!-- commands -->"
 
 
@@ -16,9 +19,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands_page() -> str:
     """Every command with its arguments and options, in the order of `--help`."""
-    from service.cli import app as serve
-    from training.cli import app as uwe
-
     return "\n".join([*_sections("uwe", uwe), *_sections("uwe-serve", serve)])
 
 
