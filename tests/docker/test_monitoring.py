@@ -87,9 +87,12 @@ def send_traffic(service: httpx.Client, seconds: float) -> set[int]:
     """Every task, and everything that callers do wrong; the statuses that came back."""
     statuses = set()
     deadline = time.monotonic() + seconds
+    rounds = 0
     while time.monotonic() < deadline:
+        rounds += 1
         for task in standard_tasks("sample"):
-            statuses.add(service.post(f"/rank/{task}", json={"queries": ["welder", "nurse"]}).status_code)
+            queries = ["welder", f"nurse on ward {rounds}"]  # one that is asked again and again, one that is new
+            statuses.add(service.post(f"/rank/{task}", json={"queries": queries}).status_code)
             statuses.add(service.post(f"/rank/{task}", json={"query": " "}).status_code)
             statuses.add(service.post(f"/rank/{task}", json={"queries": ["a"] * 65}).status_code)
         statuses.add(service.post("/rank/nonsense", json={"query": "a"}).status_code)
@@ -108,7 +111,7 @@ def filled_in(query: str) -> str:
     """A query as Grafana sends it."""
     for variable in dashboard()["templating"]["list"]:
         query = query.replace(f"${variable['name']}", variable["allValue"])
-    return query.replace("$__rate_interval", "10s")
+    return query.replace("$__rate_interval", "1m")
 
 
 @pytest.fixture(scope="module")
