@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := .peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench bench-peers format clean
+.PHONY: help setup serve test check docs bench bench-peers format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -30,6 +30,9 @@ check: setup ## lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: setup ## build the documentation site into site/, from nothing outside
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: setup ## latency and FLOPs per query, on the data that UWE_DATA_DIR names, else on the sample
 	$(BIN)/uwe benchmark paper --model embedded --model embedded:pooled_cosine --model bm25
 
@@ -48,5 +51,5 @@ format: setup ## put the code in its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the virtual environments, the site and caches
+	rm -rf $(VENV) $(PEERS) site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -34,6 +34,7 @@ class Server(uvicorn.Server):
             host=settings.host,
             port=settings.port,
             log_config=None,
+            workers=1,  # one process serves one device, whatever WEB_CONCURRENCY says
             timeout_graceful_shutdown=math.ceil(settings.drain_seconds + _SENDING_SECONDS),
         )
         super().__init__(config)
