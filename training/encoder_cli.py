@@ -14,8 +14,9 @@ from training.benchmark_waiting import measure_waiting
 from training.options import Home, Model
 from training.terminal import print_whole
 from uwe_core.backends.interface import BackendName
-from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.files import write_text
+from uwe_core.home import default_home
 
 Rounds = Annotated[int, typer.Option(min=1, help="Timed rounds; each runs everything once, in turns.")]
 Threads = Annotated[int, typer.Option(min=0, help="Of computation; 0 takes the processor quota.")]

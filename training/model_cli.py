@@ -29,8 +29,9 @@ from training.tune import (
 from training.validation import METRICS, ValidationConfig, half_datasets, validation_datasets
 from training.workbench.baselines.specification import build_models
 from training.workbench.dataset import Half
-from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import InputError
+from uwe_core.home import default_home
 from uwe_core.model import UweModel, read_checkpoint_info
 
 Graphs = Annotated[Path, typer.Option(help="The folder 'graphs' of `uwe data build`, for its validation titles.")]

@@ -20,7 +20,7 @@ from training.benchmarks.service_process import ServiceVariant
 from training.evaluate import SAMPLE
 from training.options import Data, Device, Home, Model
 from training.terminal import print_whole, progress_bar
-from uwe_core.catalogue import default_home
+from uwe_core.home import default_home
 from uwe_core.token_index import StorageType
 
 Task = Annotated[str, typer.Option(help="One of the six tasks.")]

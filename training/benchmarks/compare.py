@@ -20,11 +20,13 @@ from training.benchmarks.plots import spread
 from training.benchmarks.real_queries import real_queries
 from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, ratio_cell, summary_cells
 from training.benchmarks.service_process import ServiceVariant, running_service
+from uwe_core.backends.choosing import Candidate
 from uwe_core.device import cpu_quota
 from uwe_core.errors import InputError, UweError
 
 HEADER = ("", "p50, ms", "p95, ms", "p99, ms", "times the service", "same top targets", "what")
-SAME_WEIGHTS = ServiceVariant("service in float32", {"precision": "float32"})
+FLOAT32_TORCH: Candidate = ("torch", "float32")
+SAME_WEIGHTS = ServiceVariant("service in float32", {"backend": "torch", "precision": "float32"})
 _TRIAL_QUERIES = 25
 
 
@@ -59,7 +61,7 @@ def measure_compare(
     queries = real_queries(question.data, question.task)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ranker = direct_ranker(model, question.taxonomy, question.task, question.home, question.device, "float32")
+        ranker = direct_ranker(model, question.taxonomy, question.task, question.home, question.device, FLOAT32_TORCH)
         interaction = ranker.model.interaction
         if question.ranking_task.exclude_query or interaction.kind != "soft_late_interaction":
             raise InputError("others are compared on tasks that leave no target out, by soft late interaction")
@@ -125,7 +127,7 @@ def _enter_service(
     for variant in variants:
         service = stack.enter_context(running_service(variant.over(**question.settings(model)), folder))
         client = stack.enter_context(kept_open(service.url))
-        note = f"HTTP, {service.precision}, {service.threads} threads"
+        note = f"HTTP, {service.how}"
         entered.contestants.append(service_contestant(variant.name, client, question.task, question.top_k, note))
         entered.same.add(variant.name)
 

@@ -63,7 +63,8 @@ class DirectRanker:
     @property
     def note(self) -> str:
         """How it computes."""
-        return f"a function call, {self.ranker.description.precision}, {self.threads} threads"
+        encoding = self.ranker.description.encoding
+        return f"a function call, {encoding.backend} {encoding.precision}, {self.threads} threads"
 
     def ask(self, query: str) -> Answer:
         """Rank."""

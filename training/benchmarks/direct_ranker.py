@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.terminal import progress_bar
+from uwe_core.backends.choosing import Candidate, use_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import UnknownTaskError
 from uwe_core.model import UweModel
-from uwe_core.precision import PrecisionSetting, with_precision
 from uwe_core.ranker import RankableSpace, Ranker
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import open_or_build
@@ -26,8 +26,19 @@ def task_of(taxonomy: str, task: str) -> RankingTask:
     return tasks[task]
 
 
-def direct_ranker(model: str, taxonomy: str, task: str, home: Path, device: str, precision: PrecisionSetting) -> Ranker:
+def direct_ranker(
+    model: str, taxonomy: str, task: str, home: Path, device: str, way: Candidate, threads: int | None = None
+) -> Ranker:
     """A ranker of one task; its token index is built where there is none yet.
+
+    Args:
+        model: by name.
+        taxonomy: by name.
+        task: by name.
+        home: of taxonomies, indexes and exported encoders.
+        device: of the model.
+        way: the backend and precision in which queries are encoded.
+        threads: of computation; the processor quota where None.
 
     Raises:
         UweError: a model, taxonomy or task that is not here.
@@ -39,5 +50,5 @@ def direct_ranker(model: str, taxonomy: str, task: str, home: Path, device: str,
     with progress_bar(space.info.name) as bar:
         index = open_or_build(catalogue.indexes, loaded.encoder, space, progress=bar.update)
     rankable = RankableSpace(loaded, space, index)
-    with_precision(loaded.encoder, precision)
-    return Ranker(loaded, {space.info.name: rankable}, {task: ranking_task})
+    encoding = use_backend(loaded.encoder, *way, catalogue.exports, threads)
+    return Ranker(loaded, {space.info.name: rankable}, {task: ranking_task}, encoding)

@@ -7,6 +7,7 @@ import torch
 from uwe_core.interaction import inverse_norms
 from uwe_core.target_space import TargetSpace
 from uwe_core.token_index import TokenIndex
+from uwe_core.token_storage import read_back, stored
 
 # Of the norm of a token embedding: copies are not bit-equal, and lie where real targets lie.
 _DISTURBANCE = 0.1
@@ -18,9 +19,7 @@ _BYTES_PER_TARGET = 400
 def bytes_needed(index: TokenIndex, size: int) -> int:
     """About how much memory a filled space of that size takes, its index and its texts."""
     tokens = index.manifest.tokens * size / len(index)
-    of_element = index.embeddings.element_size()
-    of_element += 4 if of_element < 4 else 0  # norms are taken of float32
-    return int(tokens * (index.manifest.dim * of_element + 8) + size * _BYTES_PER_TARGET)
+    return int(tokens * (index.manifest.dim * index.embeddings.element_size() + 12) + size * _BYTES_PER_TARGET)
 
 
 def filled_space(space: TargetSpace, index: TokenIndex, size: int, seed: int = 0) -> tuple[TargetSpace, TokenIndex]:
@@ -36,23 +35,29 @@ def filled_space(space: TargetSpace, index: TokenIndex, size: int, seed: int = 0
         seed: of the disturbance.
     """
     # Targets stand in stored order, by number of tokens, so that copies of a target stand side by side.
-    stored = torch.arange(size) * len(index) // size
-    is_copy = torch.cat([torch.tensor([False]), stored[1:] == stored[:-1]])
-    counts = index.offsets.diff()[stored]
+    places = torch.arange(size) * len(index) // size
+    is_copy = torch.cat([torch.tensor([False]), places[1:] == places[:-1]])
+    counts = index.offsets.diff()[places]
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
     embeddings = torch.empty(int(offsets[-1]), index.manifest.dim, dtype=index.embeddings.dtype)
-    starts = index.offsets[stored]
+    scales = None if index.scales is None else torch.empty(len(embeddings))
+    norms = torch.empty(len(embeddings))
+    starts = index.offsets[places]
     generator = torch.Generator().manual_seed(seed)
     target_of_row = torch.repeat_interleave(torch.arange(size), counts)
     for first in range(0, len(embeddings), _ROWS_AT_A_TIME):
         targets = target_of_row[first : first + _ROWS_AT_A_TIME]
         within = torch.arange(first, first + len(targets)) - offsets[targets]
-        rows = index.embeddings[starts[targets] + within].float()
+        taken = starts[targets] + within
+        rows = read_back(index.embeddings[taken], None if index.scales is None else index.scales[taken])
         noise = torch.randn(rows.shape, generator=generator) / rows.shape[1] ** 0.5
-        norms = rows.norm(dim=1, keepdim=True)
-        rows += _DISTURBANCE * norms * noise * is_copy[targets][:, None]
-        embeddings[first : first + len(targets)] = rows.to(embeddings.dtype)
-    texts = [space.texts[place] for place in index.order[stored].tolist()]
+        rows += _DISTURBANCE * rows.norm(dim=1, keepdim=True) * noise * is_copy[targets][:, None]
+        part = slice(first, first + len(targets))
+        embeddings[part], part_scales = stored(rows, index.manifest.dtype)
+        norms[part] = inverse_norms(read_back(embeddings[part], part_scales))
+        if scales is not None and part_scales is not None:
+            scales[part] = part_scales
+    texts = [space.texts[place] for place in index.order[places].tolist()]
     texts = [
         f"{text} {number}" if copy else text for number, (text, copy) in enumerate(zip(texts, is_copy, strict=True))
     ]
@@ -60,4 +65,4 @@ def filled_space(space: TargetSpace, index: TokenIndex, size: int, seed: int = 0
     manifest = index.manifest.model_copy(
         update={"space_fingerprint": filled.fingerprint, "targets": size, "tokens": len(embeddings), "checksums": {}}
     )
-    return filled, TokenIndex(manifest, embeddings, inverse_norms(embeddings), offsets, torch.arange(size))
+    return filled, TokenIndex(manifest, embeddings, norms, offsets, torch.arange(size), scales)

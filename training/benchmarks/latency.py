@@ -25,7 +25,7 @@ from training.benchmarks.plots import spread
 from training.benchmarks.real_queries import real_queries
 from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, ratio_cell, summary_cells
 from training.benchmarks.service_process import REMEMBER_NOTHING, ServiceVariant, running_service
-from uwe_core.precision import PrecisionSetting
+from uwe_core.backends.choosing import Candidate
 from uwe_core.tasks import RankingTask
 
 HEADER = ("", "p50, ms", "p95, ms", "p99, ms", "answers", "times the first row", "what")
@@ -129,23 +129,22 @@ def _contestants(
     floor: list[Contestant] = []
     for model in models:
         shown = Path(model).name
-        directs: dict[tuple[str, int], Contestant] = {}
+        directs: dict[tuple[Candidate, int], Contestant] = {}
         for variant in variants:
             service = stack.enter_context(running_service(variant.over(**question.settings(model)), logs))
             client = stack.enter_context(kept_open(service.url))
-            how = f"{service.precision}, {service.threads} threads"
-            note = f"HTTP, {how}" + "".join(f", {key}={value}" for key, value in variant.settings.items())
+            note = f"HTTP, {service.how}" + "".join(f", {key}={value}" for key, value in variant.settings.items())
             contestants.append(
                 service_contestant(f"{shown}: {variant.name}", client, question.task, question.top_k, note)
             )
-            precision: PrecisionSetting = "bfloat16" if service.precision == "bfloat16" else "float32"
-            if (precision, service.threads) not in directs:
+            if (service.way, service.threads) not in directs:
                 ranker = direct_ranker(
-                    model, question.taxonomy, question.task, question.home, question.device, precision
-                )
+                    model, question.taxonomy, question.task, question.home, question.device,
+                    service.way, service.threads,
+                )  # fmt: skip
                 name = f"{shown}: Ranker.rank"
                 direct = DirectRanker(name, ranker, question.task, question.top_k, service.threads)
-                directs[precision, service.threads] = direct
+                directs[service.way, service.threads] = direct
             floor = floor or [health_contestant(client), refusal_contestant(client, question.top_k)]
         contestants += directs.values()
         contestants.append(_remembering(stack, question, model, variants[0], logs))

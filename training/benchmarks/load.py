@@ -135,7 +135,7 @@ def measure_load(
         found = run.whole()
     settings = "".join(f", {key}={value}" for key, value in variant.settings.items())
     facts |= {
-        "service": f"{Path(model).name}, {service.precision}, {service.threads} threads{settings}",
+        "service": f"{Path(model).name}, {service.how}{settings}",
         "task": f"{question.task} over {question.taxonomy}, top {question.top_k}, one query a request",
         "queries": f"{queries.source}, in turn",
         "requests": f"{plan.kind} arrivals over {plan.seconds:g} s a rate, at most {plan.connections} connections",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.benchmarks.processes import HOST, free_port, running, wait_until_ready
+from uwe_core.backends.choosing import Candidate
 from uwe_core.errors import InputError
 
 # A benchmark of ranking must rank: what the service may remember of earlier answers is switched off.
@@ -47,8 +48,13 @@ class RunningService:
 
     url: str
     device: str
-    precision: str
+    way: Candidate
     threads: int
+
+    @property
+    def how(self) -> str:
+        """How it computes, in words."""
+        return f"{' '.join(self.way)}, {self.threads} threads"
 
 
 @contextmanager
@@ -63,4 +69,5 @@ def running_service(settings: Mapping[str, str], folder: Path) -> Iterator[Runni
     program = Path(sys.executable).with_name("uwe-serve")
     with running([program], folder / f"service-{port}.log", variables) as server:
         facts = wait_until_ready(server, f"http://{HOST}:{port}/readyz").json()
-        yield RunningService(f"http://{HOST}:{port}", facts["device"], facts["precision"], facts["threads"])
+        way: Candidate = (facts["backend"], facts["precision"])
+        yield RunningService(f"http://{HOST}:{port}", facts["device"], way, facts["threads"])

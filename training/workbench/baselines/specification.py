@@ -23,9 +23,10 @@ from training.workbench.baselines.sentence import SentenceRanking
 from training.workbench.baselines.uwe import TextEncodings, UweRanking
 from uwe_core.backends.choosing import Candidate
 from uwe_core.backends.making import make_backend, named_way
-from uwe_core.catalogue import SpaceCatalogue, default_home
+from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota, resolve_device
 from uwe_core.errors import InputError
+from uwe_core.home import default_home
 from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
 from uwe_core.token_index import StorageType

@@ -39,7 +39,7 @@ class TextEncodings:
         storage: StorageType = "float32",
     ) -> None:
         self.encoder = encoder
-        self.storage = storage if targets is None else targets.storage
+        self.storage: StorageType = storage if targets is None else targets.storage
         self._targets = targets
         self._keep_queries = keep_queries
         self._index: tuple[Sequence[str], TokenIndex] | None = None
