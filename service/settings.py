@@ -38,7 +38,10 @@ class Settings(BaseSettings):
         default="auto",
         description="Of the encoder's arithmetic: `float32`, `bfloat16` or `int8`; `auto` measures the first two.",
     )
-    storage: StorageType = Field(default="float32", description="Precision in which token indexes are stored.")
+    storage: StorageType = Field(
+        default="float32",
+        description="Precision in which token indexes are stored: `float32`, `bfloat16`, `float16` or `int8`.",
+    )
     threads: int = Field(default=0, ge=0, description="Threads of computation; 0 takes the processor quota.")
     precompute: bool = Field(
         default=True, description="Build token indexes that are missing at start; false stops the start instead."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from service.answers import AnswerSource, query_json, response_parts
 from service.schemas import RankResponse
 from tests.service.conftest import FakeRanker
 from uwe_core.encoder import Truncation
-from uwe_core.ranker import RankedTarget, RankerDescription
+from uwe_core.ranker import RankedTarget
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 _FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -61,7 +62,7 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
     ranker = FakeRanker()
     key = source(ranker).key("nurse", 10)
     assert key == source(FakeRanker()).key("nurse", 10)
-    ranker.description = RankerDescription("fake", "e" * 64, "cpu", "float32")
+    ranker.description = replace(ranker.description, model_fingerprint="e" * 64)
     others = [
         source(ranker).key("nurse", 10),  # another model
         AnswerSource(ranker.tasks["skillsim"], "fake", "f" * 64, "another index").key("nurse", 10),
