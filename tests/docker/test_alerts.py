@@ -51,7 +51,8 @@ def test_the_runbook_knows_no_other_alerts() -> None:
 def series_of_the_service() -> set[str]:
     return {sample.name for family in Metrics(["job2skill"]).registry.collect() for sample in family.samples} | {
         # Series of these appear with the model.
-        *("uwe_build_info", "uwe_index_targets", "uwe_index_tokens", "uwe_index_bytes"),
+        *("uwe_build_info", "uwe_encoder_info", "uwe_encoder_trial_seconds"),
+        *("uwe_index_targets", "uwe_index_tokens", "uwe_index_bytes"),
     }
 
 
