@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from uwe_core.encoder import TokenisedTexts
+from uwe_core.explanation import Explanation
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -49,4 +50,14 @@ class RankingEngine(Protocol):
         self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
     ) -> list[RankedTarget]:
         """The best targets of one query."""
+        ...
+
+    def explain(
+        self,
+        task: RankingTask,
+        query: str,
+        query_tokens: Float[Tensor, "query_tokens dim"],
+        targets: Sequence[RankedTarget],
+    ) -> Explanation:
+        """Why targets that were selected for a query have their scores."""
         ...

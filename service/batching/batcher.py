@@ -83,7 +83,7 @@ class Batcher:
         """What the answers of a task come from."""
         return self._sources[task]
 
-    async def rank(self, task: str, texts: Sequence[str], top_k: int | None) -> list[bytes]:
+    async def rank(self, task: str, texts: Sequence[str], top_k: int | None, *, explain: bool = False) -> list[bytes]:
         """The JSON of each query, in their order, from the cache or computed.
 
         Raises:
@@ -99,7 +99,7 @@ class Batcher:
         answers: dict[str, bytes] = {}
         missing: list[AnswerKey] = []
         for text in dict.fromkeys(texts):
-            key = source.key(text, count)
+            key = source.key(text, count, explain)
             known = self._answers.get(key)
             if known is None:
                 missing.append(key)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import TINY_LIMIT, save_tiny_model
+from uwe_core.calibration import Calibration
 from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError, UnknownTaskError
 from uwe_core.interaction import InteractionConfig
-from uwe_core.model import UweModel
+from uwe_core.model import CheckpointInfo, UweModel
 from uwe_core.ranker import STAGES, RankableSpace, Ranker
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
@@ -103,6 +104,29 @@ def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker
         ]
         assert rankings == ranker.rank(name, queries, 4).rankings
         assert scores.equal(before)
+
+
+def test_a_standard_task_has_confidences_where_the_model_is_calibrated_and_no_other_task_has(model: UweModel) -> None:
+    curve = Calibration(slope=4, intercept=-1, per_query_token=True, targets=9, queries=9)
+    info = CheckpointInfo(
+        interaction=model.interaction, calibration={"jobnorm": curve, "find": curve, "skillsim": curve}
+    )
+    calibrated = UweModel(model.encoder, info)
+    space = TargetSpace(SPACE.info.model_copy(update={"name": "x-jobs"}), SPACE.ids, SPACE.texts)
+    skills = TargetSpace(SPACE.info.model_copy(update={"name": "x-skills"}), SPACE.ids, SPACE.texts)
+    spaces = {
+        each.info.name: RankableSpace(calibrated, each, TokenIndex.build(model.encoder, each))
+        for each in (space, skills)
+    }
+    own = TASKS["find"].model_copy(update={"target_space": "x-jobs"})
+    named_alike = own.model_copy(update={"name": "skillsim"})
+    ranker = Ranker(calibrated, spaces, standard_tasks("x") | {"find": own, "skillsim": named_alike})
+    assert ranker.calibrated_tasks == {"jobnorm"}
+    (ranking,) = ranker.rank("jobnorm", ["nurse"], 4).rankings
+    for target in ranking:
+        assert target.confidence == pytest.approx(curve.confidence(target.score, 3))
+    for task in ("find", "skillsim", "skill2job"):
+        assert {target.confidence for target in ranker.rank(task, ["nurse"], 4).rankings[0]} == {None}
 
 
 def test_what_cannot_be_ranked_is_refused(ranker: Ranker) -> None:
