@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.answers import AnswerSource, query_json, response_parts
 from service.schemas import RankResponse
-from tests.service.conftest import FakeRanker
+from tests.service.conftest import ENCODING, FakeRanker
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation
 from uwe_core.ranker import RankedTarget, RankerDescription
@@ -74,7 +74,7 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
     ranker = FakeRanker()
     key = source(ranker).key("nurse", 10)
     assert key == source(FakeRanker()).key("nurse", 10)
-    ranker.description = RankerDescription("fake", "e" * 64, "cpu", "float32")
+    ranker.description = RankerDescription("fake", "e" * 64, "cpu", ENCODING)
     others = [
         source(ranker).key("nurse", 10),  # another model
         AnswerSource(ranker.tasks["skillsim"], "fake", "f" * 64, "another index").key("nurse", 10),
