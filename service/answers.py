@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from service.engine import RankingEngine
 from uwe_core.encoder import Truncation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget
 from uwe_core.tasks import RankingTask
 from uwe_core.token_span import TokenSpan
@@ -29,6 +30,7 @@ class AnswerKey(NamedTuple):
     task: str
     text: str
     top_k: int
+    narrowing: Narrowing
     explain: bool
     model_fingerprint: str
     index_fingerprint: str
@@ -49,9 +51,10 @@ class AnswerSource:
         model, space = engine.description, engine.space_summaries()[task.target_space]
         return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint)
 
-    def key(self, text: str, top_k: int, explain: bool = False) -> AnswerKey:
+    def key(self, text: str, top_k: int, narrowing: Narrowing = WHOLE, *, explain: bool = False) -> AnswerKey:
         """The key of the answer to one query."""
-        return AnswerKey(self.task.name, text, top_k, explain, self.model_fingerprint, self.index_fingerprint)
+        fingerprints = (self.model_fingerprint, self.index_fingerprint)
+        return AnswerKey(self.task.name, text, top_k, narrowing, explain, *fingerprints)
 
     @cached_property
     def head(self) -> bytes:

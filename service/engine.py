@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.explanation import Explanation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -20,6 +21,11 @@ class RankingEngine(Protocol):
     """Tasks over loaded spaces, and the stages of ranking; see `uwe_core.ranker.Ranker`."""
 
     tasks: Mapping[str, RankingTask]
+
+    @property
+    def calibrated_tasks(self) -> Set[str]:
+        """Names of the tasks whose targets have a confidence."""
+        ...
 
     @property
     def description(self) -> RankerDescription:
@@ -47,7 +53,13 @@ class RankingEngine(Protocol):
         ...
 
     def select(
-        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: Float[Tensor, " targets"],
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         """The best targets of one query."""
         ...

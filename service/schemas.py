@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from uwe_core.backends.interface import BackendName, BackendPrecision
+from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask
 from uwe_core.token_index import StorageType
+
+# They are part of the keys of cached answers: thousands of them must not fill the memory.
+_MOST_EXCLUDED = 256
+_LONGEST_EXCLUDED = 256
 
 
 class _Schema(BaseModel):
@@ -38,6 +43,17 @@ class RankRequest(_Schema):
         default=False, description="Say what each pair of a query token and a target token adds to the score."
     )
 
+    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
+    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
+    min_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="Least `confidence` of a target; for calibrated tasks alone."
+    )
+    exclude: list[Annotated[str, Field(max_length=_LONGEST_EXCLUDED)]] = Field(
+        default=[],
+        max_length=_MOST_EXCLUDED,
+        description="Ids of targets that are never returned.",
+    )
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.query is None) == (self.queries is None):
@@ -48,6 +64,11 @@ class RankRequest(_Schema):
     def texts(self) -> list[str]:
         """All queries."""
         return [self.query] if self.query is not None else self.queries or []
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        return Narrowing(self.offset, self.min_score, self.min_confidence, frozenset(self.exclude))
 
 
 class Token(_Schema):

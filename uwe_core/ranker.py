@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
 from uwe_core.model import UweModel
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, is_standard
@@ -244,7 +246,13 @@ class Ranker:
 
     @torch.inference_mode()
     def select(
-        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: Float[Tensor, " targets"],
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         """Last stage: the best targets of one query. Its `scores` are read alone, so that queries may share them.
 
@@ -254,14 +262,16 @@ class Ranker:
             scores: of every target of the task's space.
             query_tokens: number of the query's tokens, special ones included.
             top_k: most targets to return.
+            narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
+                so that one page begins where the page before it ended.
         """
         rankable = self.spaces[task.target_space]
-        if task.exclude_query:
-            scores = _without_query(scores, query, rankable)
+        scores = _without(scores, _excluded(task, query, rankable, narrowing))
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        indices, values = (tensor.tolist() for tensor in best_targets(scores, top_k))
+        best = best_targets(scores, narrowing.offset + top_k)
+        indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
         space, calibrated = rankable.space, task.name in self.calibrated_tasks
-        return [
+        ranking = [
             RankedTarget(
                 id=space.ids[index],
                 text=space.texts[index],
@@ -272,9 +282,10 @@ class Ranker:
                 confidence=self.model.confidence(task.name, value, query_tokens) if calibrated else None,
             )
             for rank, (index, value, metadata) in enumerate(
-                zip(indices, values, rankable.metadata_of(indices), strict=True), start=1
+                zip(indices, values, rankable.metadata_of(indices), strict=True), start=narrowing.offset + 1
             )
         ]
+        return list(takewhile(lambda target: narrowing.accepts(target.score, target.confidence), ranking))
 
     @torch.inference_mode()
     def explain(
@@ -309,9 +320,17 @@ class Ranker:
             torch.cuda.synchronize(device)
 
 
-def _without_query(scores: Float[Tensor, " targets"], query: str, rankable: RankableSpace) -> Float[Tensor, " targets"]:
-    """The same scores, the query itself (whatever its case) at minus infinity."""
-    excluded = rankable.targets_by_text.get(same_text_key(query), [])
+def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing: Narrowing) -> list[int]:
+    """The targets that are not to be returned: those that were named, and the query itself, whatever its case."""
+    excluded = rankable.targets_by_text.get(same_text_key(query), []) if task.exclude_query else []
+    if not narrowing.exclude:
+        return excluded
+    known = rankable.targets_by_id
+    return [*excluded, *(known[identifier] for identifier in narrowing.exclude if identifier in known)]
+
+
+def _without(scores: Float[Tensor, " targets"], excluded: list[int]) -> Float[Tensor, " targets"]:
+    """The same scores, some of them at minus infinity."""
     if not excluded:
         return scores
     kept = scores.clone()

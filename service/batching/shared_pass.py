@@ -97,9 +97,9 @@ class SharedPass:
         return scores
 
     def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], Tensor]) -> list[RankedTarget]:
-        task = query.request.task
+        task, key = query.request.task, query.key
         row = scores[task.target_space, query.token_ids]
-        return self._engine.select(task, query.key.text, row, len(query.token_ids), query.key.top_k)
+        return self._engine.select(task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
 
     def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
         found = self._engine.explain(query.request.task, query.key.text, tokens, targets)

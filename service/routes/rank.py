@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from service.answers import AnswerSource, response_parts
+from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
 from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
@@ -36,10 +37,11 @@ async def rank(
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
     check_limits(body, loaded.engine.task(task), state.settings)
+    check_calibrated(body, task, loaded.engine)
     state.metrics.request_queries.labels(task).observe(len(body.texts))
     try:
         async with while_connected(request):
-            results = await loaded.batcher.rank(task, body.texts, body.top_k, explain=body.explain)
+            results = await loaded.batcher.rank(task, body.texts, body.top_k, body.narrowing, explain=body.explain)
     except ClientDisconnect:
         return Response(status_code=_CLIENT_GONE)
     return respond(loaded.batcher.source(task), results)
@@ -68,6 +70,14 @@ def check_limits(request: RankRequest, task: RankingTask, settings: Settings) ->
             raise LimitError(f"text {position} has {len(text)} characters; a query may have {settings.max_query_chars}")
     if request.top_k is not None and request.top_k > settings.max_top_k:
         raise InputError(f"top_k is {request.top_k}; it may be {settings.max_top_k}")
+    if request.offset > settings.max_offset:
+        raise InputError(f"offset is {request.offset}; it may be {settings.max_offset}")
     top_k = request.top_k or task.default_top_k
     if request.explain and top_k > settings.max_explained:
         raise InputError(f"top_k is {top_k}; with 'explain' it may be {settings.max_explained}")
+
+
+def check_calibrated(request: RankRequest, task: str, engine: RankingEngine) -> None:
+    """Refuse a least confidence where there is no confidence."""
+    if request.min_confidence is not None and task not in engine.calibrated_tasks:
+        raise InputError(f"min_confidence: the model is not calibrated for the task '{task}'")

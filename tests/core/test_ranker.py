@@ -9,7 +9,8 @@ from uwe_core.calibration import Calibration
 from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError, UnknownTaskError
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import CheckpointInfo, UweModel
-from uwe_core.ranker import STAGES, RankableSpace, Ranker
+from uwe_core.narrowing import WHOLE, Narrowing
+from uwe_core.ranker import STAGES, RankableSpace, RankedTarget, Ranker
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import TokenIndex
@@ -76,6 +77,30 @@ def test_a_space_of_nothing_but_the_query_has_an_empty_ranking(model: UweModel) 
 def test_top_k_has_a_default_and_is_bounded_by_the_space(ranker: Ranker) -> None:
     assert [len(ranking) for ranking in ranker.rank("find", ["nurse"]).rankings] == [2]
     assert [len(ranking) for ranking in ranker.rank("find", ["nurse"], 99).rankings] == [4]
+
+
+def test_pages_are_the_ranking_in_pieces_and_what_is_excluded_is_as_if_absent(ranker: Ranker) -> None:
+    task = ranker.task("find")
+    tokens = ranker.encode(ranker.tokenise(["nurse"]))
+    (scores,) = ranker.score("jobs", tokens)
+
+    def select(top_k: int, narrowing: Narrowing) -> list[RankedTarget]:
+        return ranker.select(task, "nurse", scores, 3, top_k, narrowing)
+
+    before = scores.clone()
+    whole = select(9, WHOLE)
+    assert [target.id for target in whole[:2]] == ["1", "3"]  # equal scores
+    for size in (1, 2, 3):
+        pages = [select(size, Narrowing(offset=offset)) for offset in range(0, 9, size)]
+        assert [target for page in pages for target in page] == whole
+    left = select(9, Narrowing(exclude=frozenset({"1", "absent"})))
+    assert [(target.id, target.score) for target in left] == [(target.id, target.score) for target in whole[1:]]
+    assert [target.rank for target in left] == [1, 2, 3]
+    assert select(9, Narrowing(exclude=frozenset("1234"))) == []
+    for target in whole:
+        assert select(9, Narrowing(min_score=target.score)) == [each for each in whole if each.score >= target.score]
+    assert select(9, Narrowing(min_confidence=0.0)) == []  # without a calibration there is none
+    assert scores.equal(before)
 
 
 def test_metadata_come_without_empty_values(ranker: Ranker) -> None:

@@ -16,6 +16,7 @@ from uwe_core.backends.choosing import EncodingSummary, Trial
 from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
 from uwe_core.explanation import Explanation, Pair, TargetExplanation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask, standard_tasks
@@ -45,6 +46,7 @@ class FakeRanker:
     """
 
     tasks = standard_tasks("sample")
+    calibrated_tasks = frozenset({"jobnorm"})
 
     def __init__(self) -> None:
         self.description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
@@ -99,11 +101,21 @@ class FakeRanker:
         return -(queries.token_counts[:, None] - torch.arange(TARGETS)[None, :]).abs().float()
 
     def select(
-        self, task: RankingTask, query: str, scores: torch.Tensor, query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: torch.Tensor,
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         assert query_tokens == len(query)
-        order = sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
-        return [
+        order = [
+            number
+            for number in sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
+            if f"T{number}" not in narrowing.exclude
+        ]
+        ranking = [
             RankedTarget(
                 f"T{number}",
                 f"target {number}",
@@ -113,8 +125,10 @@ class FakeRanker:
                 {"number": number},
                 confidence=0.75 / rank if task.name == "jobnorm" else None,
             )
-            for rank, number in enumerate(order[:top_k], start=1)
+            for rank, number in enumerate(order, start=1)
         ]
+        page = ranking[narrowing.offset : narrowing.offset + top_k]
+        return [target for target in page if narrowing.accepts(target.score, target.confidence)]
 
     def explain(
         self, task: RankingTask, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]

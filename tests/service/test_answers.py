@@ -17,6 +17,7 @@ from service.schemas import RankResponse
 from tests.service.conftest import ENCODING, FakeRanker
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation
+from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription
 from uwe_core.token_span import TokenSpan
 
@@ -82,5 +83,9 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
         source(FakeRanker()).key("Nurse", 10),
         source(FakeRanker()).key("nurse", 9),
         source(FakeRanker()).key("nurse", 10, explain=True),
+        source(FakeRanker()).key("nurse", 10, Narrowing(offset=1)),
+        source(FakeRanker()).key("nurse", 10, Narrowing(min_score=0)),
+        source(FakeRanker()).key("nurse", 10, Narrowing(min_confidence=0)),
+        source(FakeRanker()).key("nurse", 10, Narrowing(exclude=frozenset({"1"}))),
     ]
-    assert len({key, *others}) == 7
+    assert len({key, *others}) == 11

@@ -114,6 +114,33 @@ def test_a_query_that_was_cut_says_so(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("narrowed", "ids", "ranks"),
+    [
+        ({}, ["T5", "T4", "T6"], [1, 2, 3]),
+        ({"offset": 2}, ["T6", "T3", "T7"], [3, 4, 5]),
+        ({"offset": 29}, ["T29"], [30]),
+        ({"offset": 100}, [], []),
+        ({"min_score": 0.5}, ["T5", "T4"], [1, 2]),
+        ({"min_confidence": 0.7}, ["T5"], [1]),
+        ({"min_confidence": 0.0}, ["T5", "T4", "T6"], [1, 2, 3]),
+        ({"exclude": ["T5", "T6", "nothing"]}, ["T4", "T3", "T7"], [1, 2, 3]),
+        ({"exclude": ["T5"], "offset": 1, "min_score": 0.4}, ["T6"], [2]),
+    ],
+)
+def test_a_part_of_a_ranking_is_given(client: TestClient, narrowed: Any, ids: list[str], ranks: list[int]) -> None:
+    post(client, {"query": "nurse", "top_k": 3}, "jobnorm")  # an answer that is kept, and is another one
+    (result,) = post(client, {"query": "nurse", "top_k": 3, **narrowed}, "jobnorm").json()["results"]
+    assert [target["id"] for target in result["targets"]] == ids
+    assert [target["rank"] for target in result["targets"]] == ranks
+
+
+def test_a_least_confidence_needs_a_calibrated_task(client: TestClient) -> None:
+    refused = post(client, {"query": "nurse", "min_confidence": 0.5}, "job2skill")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
+    assert "not calibrated for the task 'job2skill'" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         ({}, 422, "invalid_request"),
@@ -127,6 +154,13 @@ def test_a_query_that_was_cut_says_so(client: TestClient) -> None:
         ({"query": "a", "top_k": 1.5}, 422, "invalid_request"),
         ({"query": "a", "topk": 3}, 422, "invalid_request"),
         ({"query": "a", "explain": "why"}, 422, "invalid_request"),
+        ({"query": "a", "offset": -1}, 422, "invalid_request"),
+        ({"query": "a", "offset": 10_001}, 422, "invalid_input"),
+        ({"query": "a", "min_confidence": 1.5}, 422, "invalid_request"),
+        ({"query": "a", "min_score": "inf"}, 422, "invalid_request"),
+        ({"query": "a", "exclude": [1]}, 422, "invalid_request"),
+        ({"query": "a", "exclude": ["x" * 257]}, 422, "invalid_request"),
+        ({"query": "a", "exclude": ["x"] * 257}, 422, "invalid_request"),
         (["nurse"], 422, "invalid_request"),
         ({"query": ""}, 422, "empty_text"),
         ({"query": " \n"}, 422, "empty_text"),
