@@ -16,8 +16,10 @@ from pydantic_core import to_jsonable_python
 
 from service.engine import RankingEngine
 from uwe_core.encoder import Truncation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget
 from uwe_core.tasks import RankingTask
+from uwe_core.token_span import TokenSpan
 
 _TAIL = b"]}"
 
@@ -28,6 +30,8 @@ class AnswerKey(NamedTuple):
     task: str
     text: str
     top_k: int
+    narrowing: Narrowing
+    explain: bool
     model_fingerprint: str
     index_fingerprint: str
 
@@ -47,9 +51,10 @@ class AnswerSource:
         model, space = engine.description, engine.space_summaries()[task.target_space]
         return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint)
 
-    def key(self, text: str, top_k: int) -> AnswerKey:
+    def key(self, text: str, top_k: int, narrowing: Narrowing = WHOLE, *, explain: bool = False) -> AnswerKey:
         """The key of the answer to one query."""
-        return AnswerKey(self.task.name, text, top_k, self.model_fingerprint, self.index_fingerprint)
+        fingerprints = (self.model_fingerprint, self.index_fingerprint)
+        return AnswerKey(self.task.name, text, top_k, narrowing, explain, *fingerprints)
 
     @cached_property
     def head(self) -> bytes:
@@ -63,10 +68,16 @@ class AnswerSource:
         return orjson.dumps(facts).removesuffix(_TAIL)
 
 
-def query_json(query: str, targets: Sequence[RankedTarget], truncation: Truncation | None) -> bytes:
+def query_json(
+    query: str,
+    targets: Sequence[RankedTarget],
+    truncation: Truncation | None,
+    query_tokens: Sequence[TokenSpan] | None = None,
+) -> bytes:
     """The result of one query; metadata that JSON has no form for are written as pydantic writes them."""
     truncated = truncation and {"tokens": truncation.tokens, "kept_tokens": truncation.kept_tokens}
-    return orjson.dumps({"query": query, "targets": targets, "truncated": truncated}, default=to_jsonable_python)
+    facts = {"query": query, "targets": targets, "truncated": truncated, "query_tokens": query_tokens}
+    return orjson.dumps(facts, default=to_jsonable_python)
 
 
 def response_parts(source: AnswerSource, results: Sequence[bytes]) -> list[bytes]:

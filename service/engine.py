@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor
 
 from uwe_core.encoder import TokenisedTexts
+from uwe_core.explanation import Explanation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -19,6 +21,11 @@ class RankingEngine(Protocol):
     """Tasks over loaded spaces, and the stages of ranking; see `uwe_core.ranker.Ranker`."""
 
     tasks: Mapping[str, RankingTask]
+
+    @property
+    def calibrated_tasks(self) -> Set[str]:
+        """Names of the tasks whose targets have a confidence."""
+        ...
 
     @property
     def description(self) -> RankerDescription:
@@ -46,7 +53,23 @@ class RankingEngine(Protocol):
         ...
 
     def select(
-        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: Float[Tensor, " targets"],
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         """The best targets of one query."""
+        ...
+
+    def explain(
+        self,
+        task: RankingTask,
+        query: str,
+        query_tokens: Float[Tensor, "query_tokens dim"],
+        targets: Sequence[RankedTarget],
+    ) -> Explanation:
+        """Why targets that were selected for a query have their scores."""
         ...

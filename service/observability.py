@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uwe_core.ranker import STAGES, RankerDescription, SpaceSummary, Stage
 
-ServiceStage = Stage | Literal["wait", "serialise"]
-SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "serialise")
+ServiceStage = Stage | Literal["wait", "explain", "serialise"]
+SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "explain", "serialise")
 CacheName = Literal["answer", "embedding"]
 _CACHES: tuple[CacheName, ...] = ("answer", "embedding")
 REQUEST_ID_HEADER = "X-Request-ID"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from uwe_core.backends.interface import BackendName, BackendPrecision
+from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask
 from uwe_core.token_index import StorageType
+
+# They are part of the keys of cached answers: thousands of them must not fill the memory.
+_MOST_EXCLUDED = 256
+_LONGEST_EXCLUDED = 256
 
 
 class _Schema(BaseModel):
@@ -22,13 +27,32 @@ class RankRequest(_Schema):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"query": "pharmacy technician", "top_k": 3}, {"queries": ["nurse", "welder"], "top_k": 10}]
+            "examples": [
+                {"query": "pharmacy technician", "top_k": 3},
+                {"queries": ["nurse", "welder"], "top_k": 10},
+                {"query": "pharmacy technician", "top_k": 3, "explain": True},
+            ]
         }
     )
 
     query: str | None = Field(default=None, description="A single text to rank for.")
     queries: list[str] | None = Field(default=None, min_length=1, description="Texts to rank for.")
     top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
+
+    explain: bool = Field(
+        default=False, description="Say what each pair of a query token and a target token adds to the score."
+    )
+
+    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
+    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
+    min_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="Least `confidence` of a target; for calibrated tasks alone."
+    )
+    exclude: list[Annotated[str, Field(max_length=_LONGEST_EXCLUDED)]] = Field(
+        default=[],
+        max_length=_MOST_EXCLUDED,
+        description="Ids of targets that are never returned.",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -41,6 +65,39 @@ class RankRequest(_Schema):
         """All queries."""
         return [self.query] if self.query is not None else self.queries or []
 
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        return Narrowing(self.offset, self.min_score, self.min_confidence, frozenset(self.exclude))
+
+
+class Token(_Schema):
+    """A token of a query or of a target, and the characters of the text that it was made of."""
+
+    token: str = Field(description="As the tokenizer writes it.")
+    start: int | None = Field(
+        description="First character, counted in Unicode code points from 0; null of a special token, not in the text."
+    )
+    end: int | None = Field(description="The character after the last.")
+
+
+class Contribution(_Schema):
+    """A query token that met a target token."""
+
+    query_token: int = Field(description="Position in the result's `query_tokens`.")
+    target_token: int = Field(description="Position in the explanation's `tokens`.")
+    contribution: float = Field(description="What this pair adds to the score; negative where it takes from it.")
+
+
+class ScoreExplanation(_Schema):
+    """The score in parts: all of `pairs` and all of `rest` sum to it, up to rounding."""
+
+    tokens: list[Token] = Field(description="The target's tokens.")
+    pairs: list[Contribution] = Field(
+        description="Those of at least a hundredth of all contributions, signs left aside; largest first."
+    )
+    rest: list[float] = Field(description="Per query token, what its smaller pairs add together.")
+
 
 class Target(_Schema):
     """A ranked target."""
@@ -51,6 +108,10 @@ class Target(_Schema):
     normalised_score: float = Field(description="In [-1, 1], comparable between queries.")
     rank: int = Field(description="1 is best.")
     metadata: dict[str, Any]
+    confidence: float | None = Field(
+        default=None, description="Probability of being relevant; null where the model was not calibrated for the task."
+    )
+    explanation: ScoreExplanation | None = Field(default=None, description="Where `explain` was asked for.")
 
     @classmethod
     def of(cls, target: RankedTarget) -> Self:
@@ -71,6 +132,9 @@ class QueryResult(_Schema):
     query: str
     targets: list[Target]
     truncated: Truncated | None = None
+    query_tokens: list[Token] | None = Field(
+        default=None, description="The query's tokens, those that were read; where `explain` was asked for."
+    )
 
 
 class ModelSummary(_Schema):

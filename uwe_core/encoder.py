@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,11 +18,13 @@ from uwe_core.backends.interface import EncoderBackend
 from uwe_core.errors import ConfigurationError, EmptyTextError, InvalidTextError
 from uwe_core.text import unreadable_reason
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_span import TokenSpan
 from uwe_core.types import RaggedTokens
 
 Precision = Literal["float32", "bfloat16"]
 # Enough to keep two processors busy, small enough that a batch takes well under a second on them.
 TOKENS_PER_BATCH = 4096
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,20 @@ class TokenEncoder:
                 raise EmptyTextError(position, "holds nothing the tokenizer knows: only special tokens are left of it")
             if len(ids) > self.max_tokens:
                 truncations.append(Truncation(position, len(ids), self.max_tokens))
-                ids = self._cut(ids)
+                ids = self._cut(ids, closed=ids[-1] in self._special_ids)
             token_ids.append(ids)
         return TokenisedTexts(token_ids, truncations)
+
+    def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
+        """Where the tokens of each text stand in it, cut as `tokenise` cuts; of texts that `tokenise` accepts."""
+        spans = []
+        for encoding in self._fast_tokenizer.encode_batch(list(texts)):
+            marks = zip(encoding.tokens, encoding.offsets, encoding.special_tokens_mask, strict=True)
+            row = [TokenSpan(token, *((None, None) if special else place)) for token, place, special in marks]
+            if len(row) > self.max_tokens:
+                row = self._cut(row, closed=encoding.ids[-1] in self._special_ids)
+            spans.append(row)
+        return spans
 
     def encode(self, tokenised: TokenisedTexts, tokens_per_batch: int = TOKENS_PER_BATCH) -> TokenEmbeddings:
         """Token embeddings in the order of the texts, float32, on the encoder's device."""
@@ -176,11 +189,11 @@ class TokenEncoder:
         mask = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
         return padded.to(self.device), mask.to(self.device)
 
-    def _cut(self, ids: list[int]) -> list[int]:
+    def _cut(self, tokens: list[Item], *, closed: bool) -> list[Item]:
         """The first tokens up to the position limit, keeping the special token that closes a text."""
-        if ids[-1] in self._special_ids:
-            return [*ids[: self.max_tokens - 1], ids[-1]]
-        return ids[: self.max_tokens]
+        if closed:
+            return [*tokens[: self.max_tokens - 1], tokens[-1]]
+        return tokens[: self.max_tokens]
 
 
 def position_limit(backbone: nn.Module) -> int:

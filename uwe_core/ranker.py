@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor
 from uwe_core.backends.choosing import EncodingSummary, summary_of
 from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
+from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
 from uwe_core.model import UweModel
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
-from uwe_core.tasks import RankingTask
+from uwe_core.tasks import RankingTask, is_standard
 from uwe_core.text import same_text_key
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
@@ -41,6 +44,8 @@ class RankedTarget:
         score: the interaction's own value; soft late interaction grows with the number of query tokens.
         normalised_score: in [-1, 1], comparable between queries.
         rank: 1 is best.
+        confidence: the probability that it is relevant, in [0, 1]; None where the model has no calibration of the task.
+        explanation: of the score; None where nobody asked for one.
     """
 
     id: str
@@ -49,6 +54,8 @@ class RankedTarget:
     normalised_score: float
     rank: int
     metadata: dict[str, Any]
+    confidence: float | None = None
+    explanation: TargetExplanation | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,11 @@ class RankableSpace:
         return [self._metadata[target] for target in targets]
 
     @cached_property
+    def targets_by_id(self) -> dict[str, int]:
+        """Target indices by id."""
+        return {identifier: position for position, identifier in enumerate(self.space.ids)}
+
+    @cached_property
     def targets_by_text(self) -> dict[str, list[int]]:
         """Target indices by the key of their text; targets may share a text."""
         by_text: defaultdict[str, list[int]] = defaultdict(list)
@@ -158,6 +170,10 @@ class Ranker:
         self.spaces = spaces
         self.tasks = tasks
         self.encoding = encoding or summary_of(model.encoder)
+        # A curve was fitted on a standard task: a task of one's own may have its name and other targets.
+        self.calibrated_tasks = frozenset(
+            name for name, task in tasks.items() if name in model.info.calibration and is_standard(task)
+        )
 
     def task(self, name: str) -> RankingTask:
         """The task of that name.
@@ -230,7 +246,13 @@ class Ranker:
 
     @torch.inference_mode()
     def select(
-        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: Float[Tensor, " targets"],
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         """Last stage: the best targets of one query. Its `scores` are read alone, so that queries may share them.
 
@@ -240,14 +262,16 @@ class Ranker:
             scores: of every target of the task's space.
             query_tokens: number of the query's tokens, special ones included.
             top_k: most targets to return.
+            narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
+                so that one page begins where the page before it ended.
         """
         rankable = self.spaces[task.target_space]
-        if task.exclude_query:
-            scores = _without_query(scores, query, rankable)
+        scores = _without(scores, _excluded(task, query, rankable, narrowing))
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        indices, values = (tensor.tolist() for tensor in best_targets(scores, top_k))
-        space = rankable.space
-        return [
+        best = best_targets(scores, narrowing.offset + top_k)
+        indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
+        space, calibrated = rankable.space, task.name in self.calibrated_tasks
+        ranking = [
             RankedTarget(
                 id=space.ids[index],
                 text=space.texts[index],
@@ -255,11 +279,40 @@ class Ranker:
                 normalised_score=max(-1.0, min(1.0, value / bound)),  # rounding may step over the bound
                 rank=rank,
                 metadata=metadata,
+                confidence=self.model.confidence(task.name, value, query_tokens) if calibrated else None,
             )
             for rank, (index, value, metadata) in enumerate(
-                zip(indices, values, rankable.metadata_of(indices), strict=True), start=1
+                zip(indices, values, rankable.metadata_of(indices), strict=True), start=narrowing.offset + 1
             )
         ]
+        return list(takewhile(lambda target: narrowing.accepts(target.score, target.confidence), ranking))
+
+    @torch.inference_mode()
+    def explain(
+        self,
+        task: RankingTask,
+        query: str,
+        query_tokens: Float[Tensor, "query_tokens dim"],
+        targets: Sequence[RankedTarget],
+    ) -> Explanation:
+        """Why targets that were selected for a query have their scores; may be left out.
+
+        The parts sum to the score up to the rounding of the scorer, which multiplies in less than double precision.
+
+        Args:
+            task: of the query.
+            query: as it was asked.
+            query_tokens: as `encode` gave them.
+            targets: as `select` gave them.
+        """
+        rankable = self.spaces[task.target_space]
+        query_spans, *target_spans = self.model.encoder.spans([query, *(target.text for target in targets)])
+        of_query = query_tokens.double().cpu()
+        explanations = []
+        for target, spans in zip(targets, target_spans, strict=True):
+            of_target = rankable.index.tokens_of(rankable.targets_by_id[target.id]).double().cpu()
+            explanations.append(fold(explain(self.model.interaction, of_query, of_target), spans))
+        return Explanation(query_spans, explanations)
 
     def _wait_for_device(self) -> None:
         device = self.model.encoder.device
@@ -267,9 +320,17 @@ class Ranker:
             torch.cuda.synchronize(device)
 
 
-def _without_query(scores: Float[Tensor, " targets"], query: str, rankable: RankableSpace) -> Float[Tensor, " targets"]:
-    """The same scores, the query itself (whatever its case) at minus infinity."""
-    excluded = rankable.targets_by_text.get(same_text_key(query), [])
+def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing: Narrowing) -> list[int]:
+    """The targets that are not to be returned: those that were named, and the query itself, whatever its case."""
+    excluded = rankable.targets_by_text.get(same_text_key(query), []) if task.exclude_query else []
+    if not narrowing.exclude:
+        return excluded
+    known = rankable.targets_by_id
+    return [*excluded, *(known[identifier] for identifier in narrowing.exclude if identifier in known)]
+
+
+def _without(scores: Float[Tensor, " targets"], excluded: list[int]) -> Float[Tensor, " targets"]:
+    """The same scores, some of them at minus infinity."""
     if not excluded:
         return scores
     kept = scores.clone()

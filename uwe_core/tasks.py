@@ -24,6 +24,12 @@ class RankingTask(BaseModel):
     example: str | None = None
 
 
+def is_standard(task: RankingTask) -> bool:
+    """Whether it is one of the six, over any taxonomy; a task of one's own may have the name of one and is not it."""
+    taxonomy = task.target_space.rpartition("-")[0]
+    return standard_tasks(taxonomy).get(task.name) == task
+
+
 def standard_tasks(taxonomy: str) -> dict[str, RankingTask]:
     """The six tasks of the labour market over the skills and jobs of one taxonomy, by name."""
     skills, jobs = f"{taxonomy}-skills", f"{taxonomy}-jobs"

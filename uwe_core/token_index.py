@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -123,6 +124,18 @@ class TokenIndex:
     def floats(self) -> Float[Tensor, "tokens dim"]:
         """All token embeddings in float32."""
         return read_back(self.embeddings, self.scales)
+
+    def tokens_of(self, target: int) -> Float[Tensor, "target_tokens dim"]:
+        """The token embeddings of one target, by its index in its space, in float32 as they were stored."""
+        place = self._places[target]
+        rows = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+        return read_back(self.embeddings[rows], None if self.scales is None else self.scales[rows])
+
+    @cached_property
+    def _places(self) -> list[int]:
+        """The stored position of each target."""
+        places: list[int] = self.order.argsort().tolist()
+        return places
 
     def groups(self) -> Iterator[TokenGroup]:
         """Dense blocks of equal token count, shortest targets first; together they hold every target once."""

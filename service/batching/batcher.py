@@ -21,6 +21,7 @@ from service.observability import Metrics
 from service.settings import Settings
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.errors import NotReadyError, OverloadedError, TextError, WorkerError
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.tasks import RankingTask
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,15 @@ class Batcher:
         """What the answers of a task come from."""
         return self._sources[task]
 
-    async def rank(self, task: str, texts: Sequence[str], top_k: int | None) -> list[bytes]:
+    async def rank(
+        self,
+        task: str,
+        texts: Sequence[str],
+        top_k: int | None,
+        narrowing: Narrowing = WHOLE,
+        *,
+        explain: bool = False,
+    ) -> list[bytes]:
         """The JSON of each query, in their order, from the cache or computed.
 
         Raises:
@@ -99,7 +108,7 @@ class Batcher:
         answers: dict[str, bytes] = {}
         missing: list[AnswerKey] = []
         for text in dict.fromkeys(texts):
-            key = source.key(text, count)
+            key = source.key(text, count, narrowing, explain=explain)
             known = self._answers.get(key)
             if known is None:
                 missing.append(key)

@@ -11,6 +11,8 @@ from uwe_core.errors import DeadlineError, ShuttingDownError, UnavailableError
 
 # Scores of one pass are held together, a row for each query; this bounds them where queries are short.
 _QUERIES_PER_BATCH = 256
+# Explanations are made one by one on the processor: so many take about as long as the tokens of a batch there.
+_EXPLAINED_PER_BATCH = 256
 
 
 class FairQueue:
@@ -98,7 +100,7 @@ class FairQueue:
 
     def _batch(self) -> list[PendingQuery]:
         batch: list[PendingQuery] = []
-        tokens = 0
+        tokens = explained = 0
         while self._requests and len(batch) < _QUERIES_PER_BATCH:
             request = self._requests[0]
             self._give_up_in_time(request)
@@ -106,7 +108,8 @@ class FairQueue:
                 self._requests.popleft()
                 continue
             tokens += request.next_tokens
-            if batch and tokens > self._batch_tokens:
+            explained += request.next_explained
+            if batch and (tokens > self._batch_tokens or explained > _EXPLAINED_PER_BATCH):
                 break
             batch.append(request.take())
             self._requests.rotate(-1)

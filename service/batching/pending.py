@@ -52,6 +52,12 @@ class PendingRequest:
         """Tokens of the query that `take` gives."""
         return len(self.tokenised.token_ids[self._taken])
 
+    @property
+    def next_explained(self) -> int:
+        """Targets to be explained, at most, of the query that `take` gives."""
+        key = self.keys[self._taken]
+        return key.top_k if key.explain else 0
+
     def take(self) -> PendingQuery:
         """The next query."""
         position = self._taken

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +19,16 @@ from service.observability import Metrics, ServiceStage
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.ranker import RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_span import TokenSpan
 
 TokenIds = tuple[int, ...]
+
+
+class _Ranking(NamedTuple):
+    """Targets of one query, and its tokens where they are explained."""
+
+    targets: list[RankedTarget]
+    query_tokens: list[TokenSpan] | None = None
 
 
 class SharedPass:
@@ -45,11 +55,16 @@ class SharedPass:
         with self._timed("score"):
             scores = self._score(distinct, tokens)
         with self._timed("top_k"):
-            targets = [self._select(query, scores) for query in distinct]
+            rankings = {query.key: _Ranking(self._select(query, scores)) for query in distinct}
+        explained = [query for query in distinct if query.key.explain]
+        if explained:
+            with self._timed("explain"):
+                for query in explained:
+                    rankings[query.key] = self._explain(query, tokens[query.token_ids], rankings[query.key].targets)
         with self._timed("serialise"):
             return {
-                query.key: query_json(query.key.text, best, query.truncation)
-                for query, best in zip(distinct, targets, strict=True)
+                query.key: query_json(query.key.text, ranking.targets, query.truncation, ranking.query_tokens)
+                for query, ranking in zip(distinct, rankings.values(), strict=True)
             }
 
     def _encode(self, texts: dict[TokenIds, None]) -> dict[TokenIds, Tensor]:
@@ -82,9 +97,14 @@ class SharedPass:
         return scores
 
     def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], Tensor]) -> list[RankedTarget]:
-        task = query.request.task
+        task, key = query.request.task, query.key
         row = scores[task.target_space, query.token_ids]
-        return self._engine.select(task, query.key.text, row, len(query.token_ids), query.key.top_k)
+        return self._engine.select(task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
+
+    def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
+        found = self._engine.explain(query.request.task, query.key.text, tokens, targets)
+        explained = [replace(target, explanation=why) for target, why in zip(targets, found.targets, strict=True)]
+        return _Ranking(explained, found.query_tokens)
 
     @contextmanager
     def _timed(self, stage: ServiceStage) -> Iterator[None]:

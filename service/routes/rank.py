@@ -10,11 +10,13 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from service.answers import AnswerSource, response_parts
+from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
 from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
+from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in (404, 413, 422, 500, 503)}
@@ -34,12 +36,12 @@ async def rank(
     loaded: Ready,
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
-    loaded.engine.task(task)
-    check_limits(body, state.settings)
+    check_limits(body, loaded.engine.task(task), state.settings)
+    check_calibrated(body, task, loaded.engine)
     state.metrics.request_queries.labels(task).observe(len(body.texts))
     try:
         async with while_connected(request):
-            results = await loaded.batcher.rank(task, body.texts, body.top_k)
+            results = await loaded.batcher.rank(task, body.texts, body.top_k, body.narrowing, explain=body.explain)
     except ClientDisconnect:
         return Response(status_code=_CLIENT_GONE)
     return respond(loaded.batcher.source(task), results)
@@ -59,7 +61,7 @@ async def _one_by_one(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def check_limits(request: RankRequest, settings: Settings) -> None:
+def check_limits(request: RankRequest, task: RankingTask, settings: Settings) -> None:
     """Refuse what is too much for one request, before it costs anything."""
     if len(request.texts) > settings.max_queries:
         raise LimitError(f"{len(request.texts)} queries; one request may hold {settings.max_queries}")
@@ -68,3 +70,14 @@ def check_limits(request: RankRequest, settings: Settings) -> None:
             raise LimitError(f"text {position} has {len(text)} characters; a query may have {settings.max_query_chars}")
     if request.top_k is not None and request.top_k > settings.max_top_k:
         raise InputError(f"top_k is {request.top_k}; it may be {settings.max_top_k}")
+    if request.offset > settings.max_offset:
+        raise InputError(f"offset is {request.offset}; it may be {settings.max_offset}")
+    top_k = request.top_k or task.default_top_k
+    if request.explain and top_k > settings.max_explained:
+        raise InputError(f"top_k is {top_k}; with 'explain' it may be {settings.max_explained}")
+
+
+def check_calibrated(request: RankRequest, task: str, engine: RankingEngine) -> None:
+    """Refuse a least confidence where there is no confidence."""
+    if request.min_confidence is not None and task not in engine.calibrated_tasks:
+        raise InputError(f"min_confidence: the model is not calibrated for the task '{task}'")

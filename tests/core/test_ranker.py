@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import TINY_LIMIT, save_tiny_model
+from uwe_core.calibration import Calibration
 from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError, UnknownTaskError
 from uwe_core.interaction import InteractionConfig
-from uwe_core.model import UweModel
-from uwe_core.ranker import STAGES, RankableSpace, Ranker
+from uwe_core.model import CheckpointInfo, UweModel
+from uwe_core.narrowing import WHOLE, Narrowing
+from uwe_core.ranker import STAGES, RankableSpace, RankedTarget, Ranker
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import TokenIndex
@@ -77,6 +79,30 @@ def test_top_k_has_a_default_and_is_bounded_by_the_space(ranker: Ranker) -> None
     assert [len(ranking) for ranking in ranker.rank("find", ["nurse"], 99).rankings] == [4]
 
 
+def test_pages_are_the_ranking_in_pieces_and_what_is_excluded_is_as_if_absent(ranker: Ranker) -> None:
+    task = ranker.task("find")
+    tokens = ranker.encode(ranker.tokenise(["nurse"]))
+    (scores,) = ranker.score("jobs", tokens)
+
+    def select(top_k: int, narrowing: Narrowing) -> list[RankedTarget]:
+        return ranker.select(task, "nurse", scores, 3, top_k, narrowing)
+
+    before = scores.clone()
+    whole = select(9, WHOLE)
+    assert [target.id for target in whole[:2]] == ["1", "3"]  # equal scores
+    for size in (1, 2, 3):
+        pages = [select(size, Narrowing(offset=offset)) for offset in range(0, 9, size)]
+        assert [target for page in pages for target in page] == whole
+    left = select(9, Narrowing(exclude=frozenset({"1", "absent"})))
+    assert [(target.id, target.score) for target in left] == [(target.id, target.score) for target in whole[1:]]
+    assert [target.rank for target in left] == [1, 2, 3]
+    assert select(9, Narrowing(exclude=frozenset("1234"))) == []
+    for target in whole:
+        assert select(9, Narrowing(min_score=target.score)) == [each for each in whole if each.score >= target.score]
+    assert select(9, Narrowing(min_confidence=0.0)) == []  # without a calibration there is none
+    assert scores.equal(before)
+
+
 def test_metadata_come_without_empty_values(ranker: Ranker) -> None:
     (ranking,) = ranker.rank("find", ["nurse"], 4).rankings
     by_id = {target.id: target.metadata for target in ranking}
@@ -103,6 +129,29 @@ def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker
         ]
         assert rankings == ranker.rank(name, queries, 4).rankings
         assert scores.equal(before)
+
+
+def test_a_standard_task_has_confidences_where_the_model_is_calibrated_and_no_other_task_has(model: UweModel) -> None:
+    curve = Calibration(slope=4, intercept=-1, per_query_token=True, targets=9, queries=9)
+    info = CheckpointInfo(
+        interaction=model.interaction, calibration={"jobnorm": curve, "find": curve, "skillsim": curve}
+    )
+    calibrated = UweModel(model.encoder, info)
+    space = TargetSpace(SPACE.info.model_copy(update={"name": "x-jobs"}), SPACE.ids, SPACE.texts)
+    skills = TargetSpace(SPACE.info.model_copy(update={"name": "x-skills"}), SPACE.ids, SPACE.texts)
+    spaces = {
+        each.info.name: RankableSpace(calibrated, each, TokenIndex.build(model.encoder, each))
+        for each in (space, skills)
+    }
+    own = TASKS["find"].model_copy(update={"target_space": "x-jobs"})
+    named_alike = own.model_copy(update={"name": "skillsim"})
+    ranker = Ranker(calibrated, spaces, standard_tasks("x") | {"find": own, "skillsim": named_alike})
+    assert ranker.calibrated_tasks == {"jobnorm"}
+    (ranking,) = ranker.rank("jobnorm", ["nurse"], 4).rankings
+    for target in ranking:
+        assert target.confidence == pytest.approx(curve.confidence(target.score, 3))
+    for task in ("find", "skillsim", "skill2job"):
+        assert {target.confidence for target in ranker.rank(task, ["nurse"], 4).rankings[0]} == {None}
 
 
 def test_what_cannot_be_ranked_is_refused(ranker: Ranker) -> None:

@@ -15,11 +15,14 @@ from service.settings import Settings
 from uwe_core.backends.choosing import EncodingSummary, Trial
 from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
+from uwe_core.explanation import Explanation, Pair, TargetExplanation
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.text import unreadable_reason
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_span import TokenSpan
 
 TARGETS = 30
 ENCODING = EncodingSummary(
@@ -30,6 +33,8 @@ ENCODING = EncodingSummary(
 class FakeRanker:
     """Ranks 30 targets by how near their number is to the length of the query; a token is a character.
 
+    It explains half of a score by the first tokens of both texts; `jobnorm` alone is calibrated.
+
     Attributes:
         fails: raised by the next pass of the encoder, once.
         poison: a text that fails every pass it is in.
@@ -37,9 +42,11 @@ class FakeRanker:
         started: set by the first pass.
         passes: the texts of each pass of the encoder.
         scored: the space and the number of queries of each call of `score`.
+        explained: the query and the targets of each call of `explain`.
     """
 
     tasks = standard_tasks("sample")
+    calibrated_tasks = frozenset({"jobnorm"})
 
     def __init__(self) -> None:
         self.description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
@@ -50,6 +57,7 @@ class FakeRanker:
         self.started = threading.Event()
         self.passes: list[list[str]] = []
         self.scored: list[tuple[str, int]] = []
+        self.explained: list[tuple[str, list[str]]] = []
 
     @property
     def ranked(self) -> list[str]:
@@ -93,14 +101,56 @@ class FakeRanker:
         return -(queries.token_counts[:, None] - torch.arange(TARGETS)[None, :]).abs().float()
 
     def select(
-        self, task: RankingTask, query: str, scores: torch.Tensor, query_tokens: int, top_k: int
+        self,
+        task: RankingTask,
+        query: str,
+        scores: torch.Tensor,
+        query_tokens: int,
+        top_k: int,
+        narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         assert query_tokens == len(query)
-        order = sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
-        return [
-            RankedTarget(f"T{number}", f"target {number}", 1.0 / rank, 0.5 / rank, rank, {"number": number})
-            for rank, number in enumerate(order[:top_k], start=1)
+        order = [
+            number
+            for number in sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
+            if f"T{number}" not in narrowing.exclude
         ]
+        ranking = [
+            RankedTarget(
+                f"T{number}",
+                f"target {number}",
+                1.0 / rank,
+                0.5 / rank,
+                rank,
+                {"number": number},
+                confidence=0.75 / rank if task.name == "jobnorm" else None,
+            )
+            for rank, number in enumerate(order, start=1)
+        ]
+        page = ranking[narrowing.offset : narrowing.offset + top_k]
+        return [target for target in page if narrowing.accepts(target.score, target.confidence)]
+
+    def explain(
+        self, task: RankingTask, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]
+    ) -> Explanation:
+        assert [[ord(character)] for character in query] == query_tokens.tolist()
+        self.explained.append((query, [target.id for target in targets]))
+        return Explanation(
+            characters(query),
+            [
+                TargetExplanation(
+                    characters(target.text),
+                    [Pair(0, 0, target.score / 2)],
+                    [0.0] * (len(query) - 1) + [target.score / 2],
+                )
+                for target in targets
+            ],
+        )
+
+
+def characters(text: str) -> list[TokenSpan]:
+    """The tokens of the fake ranker."""
+    return [TokenSpan(character, place, place + 1) for place, character in enumerate(text)]
 
 
 @pytest.fixture

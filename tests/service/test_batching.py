@@ -389,6 +389,21 @@ def test_a_small_request_waits_for_one_text_of_each_large_one(texts: int, large:
     run(test, batch_tokens=5)
 
 
+def test_a_batch_is_bounded_by_explanations_too() -> None:
+    async def test(batcher: Batcher, ranker: FakeRanker) -> None:
+        first = await busy(batcher, ranker)
+        request = asyncio.create_task(batcher.rank("job2skill", ["b", "c", "d", "e"], 100, explain=True))
+        await asyncio.sleep(0)
+        plain = await queued(batcher, "f")
+        ranker.release.set()
+        for task in (first, request, plain):
+            await task
+        assert [sorted(texts) for texts in ranker.passes] == [["a"], ["b", "c", "f"], ["d", "e"]]
+        assert [len(targets) for _, targets in ranker.explained] == [30] * 4
+
+    run(test)
+
+
 def test_a_batch_is_bounded_by_tokens_and_takes_what_fits() -> None:
     async def test(batcher: Batcher, ranker: FakeRanker) -> None:
         first = await busy(batcher, ranker)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -130,6 +130,36 @@ def test_the_service_ranks_exactly_as_the_ranker_does(
     for result, ranking in zip(results, ranker.rank("jobnorm", queries, 160).rankings, strict=True):
         expected = {target.id: target.score for target in ranking}
         assert {target["id"]: target["score"] for target in result["targets"]} == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("task", ["job2skill", "jobnorm"])
+def test_explanations_sum_to_the_scores_and_cut_the_tokens_out_of_their_texts(client: httpx.Client, task: str) -> None:
+    queries = ["Pharmacy Technician (m/f/d), nights", "registered nurse", "weld " * 600]
+    results = client.post(f"/rank/{task}", json={"queries": queries, "top_k": 5, "explain": True}).json()["results"]
+    for result in results:
+        check_spans(result["query"], result["query_tokens"])
+        for target in result["targets"]:
+            why = target["explanation"]
+            check_spans(target["text"], why["tokens"])
+            assert len(why["rest"]) == len(result["query_tokens"])
+            total = sum(pair["contribution"] for pair in why["pairs"]) + sum(why["rest"])
+            assert total == pytest.approx(target["score"], rel=1e-5, abs=1e-4)
+    assert len(results[2]["query_tokens"]) == 512
+    best = results[0]["targets"][0]
+    why = [pair for pair in best["explanation"]["pairs"] if pair["contribution"] > 0.1]
+    met = [
+        (results[0]["query_tokens"][pair["query_token"]]["token"], best["explanation"]["tokens"][pair["target_token"]])
+        for pair in why
+    ]
+    if task == "jobnorm":
+        assert ("pharmacy", {"token": "pharmacy", "start": 0, "end": 8}) in met
+
+
+def check_spans(text: str, tokens: list[dict[str, Any]]) -> None:
+    first, *inner, last = tokens
+    assert [first, last] == [{"token": name, "start": None, "end": None} for name in ("[CLS]", "[SEP]")]
+    for token in inner:
+        assert text[token["start"] : token["end"]].lower() == token["token"].removeprefix("##")
 
 
 def test_many_callers_at_once_get_their_own_answers(client: httpx.Client) -> None:

@@ -28,7 +28,7 @@ def test_every_series_is_there_at_the_first_scrape(client: TestClient, ranker: F
         for status in ("200", "413", "422", "499", "500", "503"):
             assert first["uwe_request_seconds_count", frozenset({("task", task), ("status", status)})] == 0
         assert first["uwe_request_queries_count", frozenset({("task", task)})] == 0
-    for stage in ("wait", "tokenise", "encode", "score", "top_k", "serialise"):
+    for stage in ("wait", "tokenise", "encode", "score", "top_k", "explain", "serialise"):
         assert first["uwe_stage_seconds_count", frozenset({("stage", stage)})] == 0
     for cache in ("answer", "embedding"):
         for result in ("hit", "miss"):
@@ -49,10 +49,16 @@ def test_counts_move_with_requests(client: TestClient) -> None:
     assert value(client, "uwe_request_queries_sum", task="job2skill") == 3
     for stage in ("wait", "tokenise", "encode", "score", "top_k", "serialise"):
         assert value(client, "uwe_stage_seconds_count", stage=stage) == 1
+    assert value(client, "uwe_stage_seconds_count", stage="explain") == 0
     assert value(client, "uwe_batch_queries_sum") == 2
     for gauge in ("uwe_waiting_requests", "uwe_queued_queries", "uwe_queued_tokens"):
         assert value(client, gauge) == 0
     assert value(client, "uwe_answer_cache_entries") == 2
+
+
+def test_a_batch_with_explanations_has_a_stage_more(client: TestClient) -> None:
+    client.post("/rank/job2skill", json={"queries": ["a", "b"], "explain": True})
+    assert value(client, "uwe_stage_seconds_count", stage="explain") == 1
 
 
 def test_no_label_comes_from_a_caller(client: TestClient) -> None:

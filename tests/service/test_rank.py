@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.routes import rank as rank_routes
-from tests.service.conftest import TARGETS
+from tests.service.conftest import TARGETS, FakeRanker
 
 
 def post(client: TestClient, body: Any, task: str = "job2skill") -> Any:
@@ -25,6 +25,8 @@ def target(number: int, rank: int, score: float, normalised_score: float) -> dic
         "normalised_score": normalised_score,
         "rank": rank,
         "metadata": {"number": number},
+        "confidence": None,
+        "explanation": None,
     }
 
 
@@ -40,9 +42,46 @@ def test_a_single_query_is_answered_with_ranked_targets(client: TestClient) -> N
                 "query": "nurse",
                 "targets": [target(5, 1, 1.0, 0.5), target(4, 2, 0.5, 0.25)],
                 "truncated": None,
+                "query_tokens": None,
             }
         ],
     }  # fmt: skip
+
+
+def test_an_explanation_says_what_met_what_and_its_parts_sum_to_the_score(
+    client: TestClient, ranker: FakeRanker
+) -> None:
+    plain, explained = (
+        post(client, {"queries": ["ab", "c"], "top_k": 2, "explain": explain}).json()["results"]
+        for explain in (False, True)
+    )
+    assert explained[0]["query_tokens"] == [{"token": "a", "start": 0, "end": 1}, {"token": "b", "start": 1, "end": 2}]
+    for before, after in zip(plain, explained, strict=True):
+        for target, with_reason in zip(before["targets"], after["targets"], strict=True):
+            why = with_reason.pop("explanation")
+            assert target.pop("explanation") is None
+            assert target == with_reason
+            assert why["pairs"] == [{"query_token": 0, "target_token": 0, "contribution": target["score"] / 2}]
+            assert sum(pair["contribution"] for pair in why["pairs"]) + sum(why["rest"]) == target["score"]
+            assert "".join(token["token"] for token in why["tokens"]) == target["text"]
+    assert ranker.explained == [("ab", ["T2", "T1"]), ("c", ["T1", "T0"])]
+    post(client, {"query": "ab", "top_k": 2, "explain": True})
+    assert len(ranker.explained) == 2  # the answer is kept
+
+
+def test_only_so_many_targets_are_explained(client: TestClient, ranker: FakeRanker) -> None:
+    assert post(client, {"query": "a", "top_k": 50, "explain": True}).status_code == 200
+    refused = post(client, {"query": "a", "top_k": 51, "explain": True})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
+    assert "with 'explain' it may be 50" in refused.json()["error"]["message"]
+    ranker.tasks = {**ranker.tasks, "job2skill": ranker.tasks["job2skill"].model_copy(update={"default_top_k": 51})}
+    assert post(client, {"query": "a", "explain": True}).status_code == 422
+
+
+def test_confidence_is_there_where_the_task_is_calibrated_and_null_elsewhere(client: TestClient) -> None:
+    for task, expected in (("jobnorm", [0.75, 0.375]), ("job2skill", [None, None])):
+        (result,) = post(client, {"query": "nurse", "top_k": 2}, task).json()["results"]
+        assert [target["confidence"] for target in result["targets"]] == expected
 
 
 def test_answers_come_in_the_order_of_the_queries_duplicates_too(client: TestClient) -> None:
@@ -75,6 +114,33 @@ def test_a_query_that_was_cut_says_so(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("narrowed", "ids", "ranks"),
+    [
+        ({}, ["T5", "T4", "T6"], [1, 2, 3]),
+        ({"offset": 2}, ["T6", "T3", "T7"], [3, 4, 5]),
+        ({"offset": 29}, ["T29"], [30]),
+        ({"offset": 100}, [], []),
+        ({"min_score": 0.5}, ["T5", "T4"], [1, 2]),
+        ({"min_confidence": 0.7}, ["T5"], [1]),
+        ({"min_confidence": 0.0}, ["T5", "T4", "T6"], [1, 2, 3]),
+        ({"exclude": ["T5", "T6", "nothing"]}, ["T4", "T3", "T7"], [1, 2, 3]),
+        ({"exclude": ["T5"], "offset": 1, "min_score": 0.4}, ["T6"], [2]),
+    ],
+)
+def test_a_part_of_a_ranking_is_given(client: TestClient, narrowed: Any, ids: list[str], ranks: list[int]) -> None:
+    post(client, {"query": "nurse", "top_k": 3}, "jobnorm")  # an answer that is kept, and is another one
+    (result,) = post(client, {"query": "nurse", "top_k": 3, **narrowed}, "jobnorm").json()["results"]
+    assert [target["id"] for target in result["targets"]] == ids
+    assert [target["rank"] for target in result["targets"]] == ranks
+
+
+def test_a_least_confidence_needs_a_calibrated_task(client: TestClient) -> None:
+    refused = post(client, {"query": "nurse", "min_confidence": 0.5}, "job2skill")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
+    assert "not calibrated for the task 'job2skill'" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         ({}, 422, "invalid_request"),
@@ -87,6 +153,14 @@ def test_a_query_that_was_cut_says_so(client: TestClient) -> None:
         ({"query": "a", "top_k": -1}, 422, "invalid_request"),
         ({"query": "a", "top_k": 1.5}, 422, "invalid_request"),
         ({"query": "a", "topk": 3}, 422, "invalid_request"),
+        ({"query": "a", "explain": "why"}, 422, "invalid_request"),
+        ({"query": "a", "offset": -1}, 422, "invalid_request"),
+        ({"query": "a", "offset": 10_001}, 422, "invalid_input"),
+        ({"query": "a", "min_confidence": 1.5}, 422, "invalid_request"),
+        ({"query": "a", "min_score": "inf"}, 422, "invalid_request"),
+        ({"query": "a", "exclude": [1]}, 422, "invalid_request"),
+        ({"query": "a", "exclude": ["x" * 257]}, 422, "invalid_request"),
+        ({"query": "a", "exclude": ["x"] * 257}, 422, "invalid_request"),
         (["nurse"], 422, "invalid_request"),
         ({"query": ""}, 422, "empty_text"),
         ({"query": " \n"}, 422, "empty_text"),
