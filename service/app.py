@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.authentication import AuthenticationMiddleware, Callers
 from service.body_limit import BodyLimitMiddleware
+from service.contract import describe_keys
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
 from service.loading import load_ranker
@@ -63,6 +64,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
     install_error_handlers(app)
     for routes in (rank, catalogue, health):
         app.include_router(routes.router)
+    describe_keys(app)
     return app
 
 

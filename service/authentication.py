@@ -21,6 +21,11 @@ _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/docs
 _METRICS_PATH = "/metrics"
 
 
+def is_open(path: str) -> bool:
+    """Whether a path needs no key, unless settings close it."""
+    return path in _OPEN_PATHS or path == _METRICS_PATH
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who sends a request, what they may, and how often."""
