@@ -69,11 +69,16 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
 
 
 def _add_middleware(app: FastAPI, state: ServiceState) -> None:
-    """Innermost first. CORS stands before the door, since a browser asks without a key whether it may ask."""
+    """Innermost first.
+
+    CORS stands before the door, since a browser asks without a key whether it may ask, and with the safe headers outside
+    of what answers faults, so that a 500 has them.
+    """
     settings = state.settings
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     metrics_scope = "admin" if settings.metrics_need_admin else None
     app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -83,7 +88,6 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
             expose_headers=["Retry-After", REQUEST_ID_HEADER],
         )
     app.add_middleware(SafeHeadersMiddleware)
-    app.add_middleware(RequestMiddleware, metrics=state.metrics)
 
 
 async def _load(state: ServiceState) -> None:

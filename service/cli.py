@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from service.app import create_app
 from service.connection import ServerConfig
-from service.keys import SCOPES, ApiKey, Scope, digest, new_key
+from service.keys import SCOPES, ApiKey, digest, new_key
 from service.settings import Settings
 from service.state import ServiceState
 from uwe_core.errors import ConfigurationError, UweError
@@ -96,18 +96,19 @@ def serve(
 @app.command("new-key")
 def make_key(
     name: Annotated[str, typer.Argument(help="Who will use it; stands in logs and metrics.")],
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it opens; may be repeated. [default: rank]")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="rank (if not given) or admin; may be repeated.")] = None,
     rate_per_minute: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
 ) -> None:
     """Make an API key. Standard error shows the key, this once; standard output is the entry for the settings' file."""
     key = new_key()
-    wanted = frozenset(scope or ("rank",))
+    facts = {"name": name, "sha256": digest(key.encode()).hex(), "scopes": scope or ["rank"]}
     try:
-        entry = ApiKey(name=name, sha256=digest(key.encode()).hex(), scopes=wanted, rate_per_minute=rate_per_minute)
+        entry = ApiKey.model_validate({**facts, "rate_per_minute": rate_per_minute})
     except ValidationError as error:
-        raise ConfigurationError(f"{name}: {error.errors()[0]['msg']}") from error
+        problem = error.errors()[0]
+        raise ConfigurationError(f"new-key: {problem['loc'][0]}: {problem['msg']}") from error
     typer.echo(f"{key}\nThis is the key. It is shown this once; give it to its user and keep no copy.", err=True)
-    scopes = ", ".join(f'"{one}"' for one in SCOPES if one in wanted)
+    scopes = ", ".join(f'"{one}"' for one in SCOPES if one in entry.scopes)
     typer.echo(f'[[api_keys]]\nname = "{entry.name}"\nsha256 = "{entry.sha256}"\nscopes = [{scopes}]')
     if rate_per_minute is not None:
         typer.echo(f"rate_per_minute = {rate_per_minute}")
