@@ -15,6 +15,7 @@ from service.body_limit import BodyLimitMiddleware
 from service.contract import describe_keys
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
+from service.keys import Scope
 from service.loading import load_ranker
 from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
 from service.routes import catalogue, health, rank
@@ -71,12 +72,12 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
 def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     """Innermost first.
 
-    CORS stands before the door, since a browser asks without a key whether it may ask, and with the safe headers outside
-    of what answers faults, so that a 500 has them.
+    CORS stands before the door, since a browser asks without a key whether it may ask; it and the safe headers stand
+    outside of what answers faults, so that a 500 has them.
     """
     settings = state.settings
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
-    metrics_scope = "admin" if settings.metrics_need_admin else None
+    metrics_scope: Scope | None = "admin" if settings.metrics_need_admin else None
     app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
     app.add_middleware(RequestMiddleware, metrics=state.metrics)
     if settings.cors_origins:
