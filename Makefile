@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .peers
+AUDIT := .audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check docs bench bench-peers format clean
+.PHONY: help setup serve test check audit docs bench bench-peers format clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -30,6 +31,19 @@ check: setup ## lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# In an environment of its own, since it must not change what it looks at. `--strict`: a package that the database cannot
+# be asked about is no package without faults. A report is written where something was found, and nowhere else.
+audit: ## look for known vulnerabilities in the pinned packages; asks pypi.org
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && \
+	    $(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit; } || \
+	    { echo "pip-audit cannot be installed here: nothing was checked"; exit 2; }
+	@rm -f $(AUDIT)/report.txt
+	@$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off \
+	    --format columns --output $(AUDIT)/report.txt 2>$(AUDIT)/log.txt; status=$$?; \
+	if [ -e $(AUDIT)/report.txt ]; then cat $(AUDIT)/report.txt $(AUDIT)/log.txt; exit $$status; fi; \
+	if [ $$status -eq 0 ]; then cat $(AUDIT)/log.txt; exit 0; fi; \
+	tail -n 1 $(AUDIT)/log.txt; echo "the database of vulnerabilities could not be asked: this says nothing"; exit 2
+
 docs: setup ## build the documentation site into site/, from nothing outside
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
@@ -52,4 +66,4 @@ format: setup ## put the code in its standard form
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environments, the site and caches
-	rm -rf $(VENV) $(PEERS) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(AUDIT) site .mypy_cache .pytest_cache .ruff_cache .hypothesis

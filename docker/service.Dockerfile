@@ -31,8 +31,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM ${PYTHON_IMAGE}
 RUN useradd --no-log-init --create-home --uid 10001 --user-group uwe && install -d -o uwe -g uwe /data
 COPY --from=build /opt/uwe /opt/uwe
+# A container must listen on its network, where nobody outside arrives until a port is published: so it starts without
+# keys, too. With keys (UWE_API_KEYS) set UWE_ALLOW_ANONYMOUS=false, or requests without one are answered as well.
 # Weights from the model hub land on the volume too, so that the root file system may be read-only.
-ENV PATH=/opt/uwe/bin:$PATH UWE_HOME=/data HF_HOME=/data/huggingface UWE_HOST=0.0.0.0 \
+ENV PATH=/opt/uwe/bin:$PATH UWE_HOME=/data HF_HOME=/data/huggingface UWE_HOST=0.0.0.0 UWE_ALLOW_ANONYMOUS=true \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A number, since Kubernetes cannot tell from a name that it is not root.
 USER 10001:10001

@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from service.authentication import AuthenticationMiddleware, Callers
 from service.body_limit import BodyLimitMiddleware
+from service.contract import describe_keys
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
+from service.keys import Scope
 from service.loading import load_ranker
-from service.observability import Metrics, RequestMiddleware
+from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
 from service.routes import catalogue, health, rank
+from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
 from service.state import ServiceState
 from uwe_core.errors import ShuttingDownError
@@ -33,7 +38,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
         engine: what ranks; loaded from the settings in the background where None.
     """
     tasks = engine.tasks if engine else settings.all_tasks
-    state = ServiceState(settings, Metrics(tasks))
+    state = ServiceState(settings, Metrics(tasks, [key.name for key in settings.api_keys]))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,14 +57,38 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
         description=_DESCRIPTION,
         version=version("unified-work-embeddings"),
         lifespan=lifespan,
+        docs_url="/docs" if settings.docs_pages else None,
+        redoc_url="/redoc" if settings.docs_pages else None,
     )
     app.state.service = state
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    _add_middleware(app, state)
     install_error_handlers(app)
     for routes in (rank, catalogue, health):
         app.include_router(routes.router)
+    describe_keys(app)
     return app
+
+
+def _add_middleware(app: FastAPI, state: ServiceState) -> None:
+    """Innermost first.
+
+    CORS stands before the door, since a browser asks without a key whether it may ask; it and the safe headers stand
+    outside of what answers faults, so that a 500 has them.
+    """
+    settings = state.settings
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    metrics_scope: Scope | None = "admin" if settings.metrics_need_admin else None
+    app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER],
+            expose_headers=["Retry-After", REQUEST_ID_HEADER],
+        )
+    app.add_middleware(SafeHeadersMiddleware)
 
 
 async def _load(state: ServiceState) -> None:

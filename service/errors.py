@@ -24,9 +24,14 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.LimitError: (413, "too_large"),
     errors.UnknownTaskError: (404, "unknown_task"),
     errors.UnknownSpaceError: (404, "unknown_space"),
+    errors.SlowBodyError: (408, "request_timeout"),
     errors.DataError: (422, "invalid_data"),
     errors.LeakError: (422, "invalid_data"),
     errors.JudgementError: (422, "invalid_judgement"),
+    errors.AccessError: (403, "forbidden"),
+    errors.UnknownKeyError: (401, "unauthorized"),
+    errors.ScopeError: (403, "forbidden"),
+    errors.RateLimitError: (429, "rate_limited"),
     errors.ConfigurationError: (500, "internal_error"),
     errors.BudgetError: (500, "internal_error"),
     errors.DeviceError: (500, "internal_error"),
@@ -51,29 +56,43 @@ _INTERNAL = "something went wrong on the server; its log has more under this req
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Give every error, the framework's own included, the same form."""
+    """Give every error, the framework's own included, the same form; RequestMiddleware answers unexpected ones."""
     app.add_exception_handler(errors.UweError, _uwe_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+
+
+def error_response(request_id: str, error: errors.UweError) -> JSONResponse:
+    """The answer to an error of ours."""
+    status, code = STATUSES[type(error)]
+    if status == 500:
+        return unexpected_response(request_id, error)
+    response = _response(request_id, status, code, str(error))
+    if isinstance(error, errors.UnavailableError | errors.RateLimitError):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, errors.UnknownKeyError):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.SlowBodyError):
+        response.headers["Connection"] = "close"  # the rest of the body may never come
+    return response
+
+
+def unexpected_response(request_id: str, error: Exception) -> JSONResponse:
+    """The answer to a fault of the server, which is logged."""
+    logger.error("request %s failed", request_id, exc_info=error)
+    return _response(request_id, 500, "internal_error", _INTERNAL)
 
 
 def _uwe_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.UweError)  # noqa: S101 - Starlette dispatches by class
-    status, code = STATUSES[type(error)]
-    if status == 500:
-        return _unexpected_error(request, error)
-    response = _response(request, status, code, str(error))
-    if isinstance(error, errors.UnavailableError):
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    return error_response(request.state.request_id, error)
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     # The input itself is not repeated: it may be long, and it may not be text that JSON can carry.
     problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-    return _response(request, 422, "invalid_request", "; ".join(problems))
+    return _response(request.state.request_id, 422, "invalid_request", "; ".join(problems))
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -82,19 +101,14 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error.__cause__, errors.UweError):
         return _uwe_error(request, error.__cause__)
     if isinstance(error.__cause__, UnicodeDecodeError):
-        return _response(request, 422, "invalid_request", "body: is not valid UTF-8")
+        return _response(request.state.request_id, 422, "invalid_request", "body: is not valid UTF-8")
     phrase = HTTPStatus(error.status_code).phrase
     code = _HTTP_CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
-    response = _response(request, error.status_code, code, str(error.detail))
+    response = _response(request.state.request_id, error.status_code, code, str(error.detail))
     response.headers.update(error.headers or {})
     return response
 
 
-def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    logger.error("request %s failed", request.state.request_id, exc_info=error)
-    return _response(request, 500, "internal_error", _INTERNAL)
-
-
-def _response(request: Request, status: int, code: str, message: str) -> JSONResponse:
-    body = ErrorResponse(error=ErrorDetail(code=code, message=message, request_id=request.state.request_id))
+def _response(request_id: str, status: int, code: str, message: str) -> JSONResponse:
+    body = ErrorResponse(error=ErrorDetail(code=code, message=message, request_id=request_id))
     return JSONResponse(body.model_dump(), status_code=status)

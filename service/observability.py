@@ -1,7 +1,8 @@
-"""Metrics for Prometheus, request ids, and the middleware that keeps both."""
+"""Metrics for Prometheus, request ids, the log of requests, and the middleware that keeps them."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -12,7 +13,11 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import unexpected_response
+from service.keys import ANONYMOUS, UNKNOWN
 from uwe_core.ranker import STAGES, RankerDescription, SpaceSummary, Stage
+
+logger = logging.getLogger(__name__)
 
 ServiceStage = Stage | Literal["wait", "explain", "serialise"]
 SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "explain", "serialise")
@@ -28,21 +33,28 @@ _SECONDS = (
 )  # fmt: skip
 _QUERIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-_STATUSES = ("200", "413", "422", "499", "500", "503")
+_STATUSES = ("200", "408", "413", "422", "499", "500", "503")
+# Of the counter by key: what is answered at the door, too.
+_KEY_STATUSES = ("200", "403", "404", "405", "408", "413", "422", "429", "499", "500", "503")
+_AT_THE_DOOR = frozenset({401, 403, 429})
 _OTHER_TASK = "unknown"  # labels never come from what a caller wrote
 
 
 class Metrics:
     """All metrics of one application, in a registry of its own; every series is there from the first scrape."""
 
-    def __init__(self, tasks: Iterable[str]) -> None:
+    def __init__(self, tasks: Iterable[str], key_names: Iterable[str] = ()) -> None:
         disable_created_metrics()  # a second series for every first one, and nobody asks for it
         self.registry = CollectorRegistry()
         self._tasks = frozenset(tasks)
+        self._key_names = (*key_names, ANONYMOUS)
         self.request_seconds = Histogram(
             "uwe_request_seconds", "Time from request to response.", ("task", "status"),
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self.key_requests = Counter(
+            "uwe_key_requests", "Requests by the name of their key.", ("key", "status"), registry=self.registry
+        )
         self.stage_seconds = Histogram(
             "uwe_stage_seconds", "Time of one stage of ranking.", ("stage",), buckets=_SECONDS, registry=self.registry
         )
@@ -92,6 +104,10 @@ class Metrics:
             for status in _STATUSES:
                 self.request_seconds.labels(task, status)
         self.request_seconds.labels(_OTHER_TASK, "404")
+        for name in self._key_names:
+            for status in _KEY_STATUSES:
+                self.key_requests.labels(name, status)
+        self.key_requests.labels(UNKNOWN, "401")
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in SERVICE_STAGES}
         self._lookups = {
             (cache, result): self.cache_lookups.labels(cache, result) for cache in _CACHES for result in ("hit", "miss")
@@ -129,16 +145,27 @@ class Metrics:
         self._lookups[cache, "hit"].inc(hits)
         self._lookups[cache, "miss"].inc(misses)
 
-    def observe_request(self, path: str, status: int, seconds: float) -> None:
-        """One answered request; only rankings are counted."""
+    def observe_request(self, path: str, status: int, seconds: float, key_name: str | None) -> None:
+        """One answered request: rankings that were let in by task, and whatever needs a key by its name."""
+        if key_name is not None:
+            self.key_requests.labels(key_name, str(status)).inc()
         named = _RANK_PATH.fullmatch(path)
+        if named and status not in _AT_THE_DOOR:
+            self.request_seconds.labels(self._known_task(named[1]), str(status)).observe(seconds)
+
+    def harmless_path(self, scope: Scope) -> str:
+        """A path for the log in which nothing stands that a caller made up."""
+        named = _RANK_PATH.fullmatch(scope["path"])
         if named:
-            task = named[1] if named[1] in self._tasks else _OTHER_TASK
-            self.request_seconds.labels(task, str(status)).observe(seconds)
+            return f"/rank/{self._known_task(named[1])}"
+        return getattr(scope.get("route"), "path", "unknown")
+
+    def _known_task(self, name: str) -> str:
+        return name if name in self._tasks else _OTHER_TASK
 
 
 class RequestMiddleware:
-    """Gives each request an id (the caller's own where it is harmless) and measures it."""
+    """Gives each request an id (the caller's own where it is harmless), measures it, logs it, and answers faults."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -149,10 +176,10 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        request_id = state["request_id"] = _request_id(scope)
         start = time.perf_counter()
-        status = 500  # what the server answers when the application raises
+        status = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -163,8 +190,24 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            if status is not None:
+                raise
+            await unexpected_response(request_id, error)(scope, receive, send_with_id)
         finally:
-            self.metrics.observe_request(scope["path"], status, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            answered = 500 if status is None else status
+            self.metrics.observe_request(scope["path"], answered, seconds, state.get("key_name"))
+            self._log(scope, answered, seconds)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        client, state = scope.get("client"), scope["state"]
+        logger.info(
+            "%s %s %s: %d in %.1f ms, key %s, request %s", client[0] if client else "-", scope["method"],
+            self.metrics.harmless_path(scope), status, seconds * 1000, state.get("key_name", "-"), state["request_id"],
+        )  # fmt: skip
 
 
 def _request_id(scope: Scope) -> str:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
+from service.keys import ApiKey
 from uwe_core.backends.interface import BackendSetting, PrecisionSetting
 from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
 from uwe_core.home import default_home
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import StorageType
+
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
+_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -74,6 +85,27 @@ class Settings(BaseSettings):
         default=1.5, gt=0, description="How long accepted requests are still computed after SIGTERM; then 503."
     )
 
+    api_keys: tuple[ApiKey, ...] = Field(
+        default_factory=tuple, description="Keys of callers, as `uwe-serve new-key` prints them."
+    )
+    allow_anonymous: bool = Field(
+        default=False, description="Rank without a key, at any address and beside configured keys."
+    )
+    anonymous_rate_per_minute: _Rate | None = Field(
+        default=None, description="Requests a minute of all callers without a key together."
+    )
+    metrics_need_admin: bool = Field(default=False, description="`/metrics` needs a key with the scope `admin`.")
+    docs_pages: bool = Field(default=True, description="Serve the pages `/docs` and `/redoc`.")
+    cors_origins: tuple[Origin, ...] = Field(
+        default_factory=tuple, description="Origins whose pages may call from a browser; `*` is all."
+    )
+    body_seconds: float = Field(default=10.0, gt=0, description="How long a request's body may take to arrive.")
+    header_seconds: float = Field(
+        default=10.0, gt=0, description="How long a connection's first request, or any request's headers, may take."
+    )
+    max_header_bytes: int = Field(default=16_384, ge=256, description="Most bytes of one request's URL and headers.")
+    max_connections: int = Field(default=1000, ge=1, description="Open connections; more are closed at once.")
+
     @model_validator(mode="before")
     @classmethod
     def _name_tasks(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +115,33 @@ class Settings(BaseSettings):
             named = {name: {"name": name, **task} if isinstance(task, dict) else task for name, task in tasks.items()}
             return {**values, "tasks": named}
         return values
+
+    @model_validator(mode="after")
+    def _keys_differ_and_serve(self) -> Self:
+        for what in ("name", "sha256"):
+            values = [getattr(key, what) for key in self.api_keys]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two api_keys have the same {what}")
+        if self.metrics_need_admin and not any("admin" in key.scopes for key in self.api_keys):
+            raise ValueError("metrics_need_admin is set, and no key of api_keys has the scope 'admin'")
+        return self
+
+    @property
+    def admits_anonymous(self) -> bool:
+        """Whether requests without a key are answered."""
+        return self.allow_anonymous or not self.api_keys
+
+    def refuse_exposure(self) -> None:
+        """Stop a start that would open the service to a network by accident.
+
+        Raises:
+            ConfigurationError: others than this machine could reach it, without a key, and nobody said that they may.
+        """
+        if not (self.api_keys or self.allow_anonymous or _is_loopback(self.host)):
+            raise ConfigurationError(
+                f"host {self.host} can be reached from elsewhere and no api_keys are set: make one with"
+                " `uwe-serve new-key NAME`, or set allow_anonymous=true where something in front knows the callers"
+            )
 
     @property
     def all_tasks(self) -> dict[str, RankingTask]:
@@ -106,6 +165,8 @@ class Settings(BaseSettings):
                 f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors(include_url=False)
             )
             raise ConfigurationError(f"settings: {problems}") from error
+        except SettingsError as error:  # a variable that is not the JSON it should be
+            raise ConfigurationError(f"settings: {error}") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{file} is not TOML: {error}") from error
 
@@ -121,3 +182,10 @@ class Settings(BaseSettings):
         """Arguments, then environment, then the TOML file."""
         file = os.environ.get("UWE_SETTINGS")
         return (init_settings, env_settings, *([TomlConfigSettingsSource(settings_cls, Path(file))] if file else []))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -8,9 +8,14 @@
     │   ├── LimitError             too many texts, or a text too long
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
+    │   ├── SlowBodyError          a request's body took too long to arrive
     │   ├── DataError              a raw data file is not what it should be (file and line)
     │   ├── LeakError              a text of a test set among those to train on
     │   └── JudgementError         scores or positives that no metric may judge
+    ├── AccessError                the caller may not do this
+    │   ├── UnknownKeyError        no key, or one that nobody configured
+    │   ├── ScopeError             the key is for something else
+    │   └── RateLimitError         more requests than the caller may send
     ├── ConfigurationError         settings that cannot work on this machine
     │   ├── BudgetError            more would be spent than was allowed
     │   ├── DeviceError            a device that is asked for and absent
@@ -84,6 +89,10 @@ class UnknownSpaceError(InputError):
         super().__init__(f"no target space '{name}'; there are: {', '.join(known)}")
 
 
+class SlowBodyError(InputError):
+    """A request's body did not arrive in time."""
+
+
 class DataError(InputError):
     """A raw data file is not what it should be; names the file and, where known, the line."""
 
@@ -100,6 +109,26 @@ class LeakError(InputError):
 
 class JudgementError(InputError):
     """Scores or positives that no metric may judge, such as NaN or a positive that was excluded."""
+
+
+class AccessError(UweError):
+    """The caller may not do this; the message never holds a key."""
+
+
+class UnknownKeyError(AccessError):
+    """No key where one is needed, or one that nobody configured."""
+
+
+class ScopeError(AccessError):
+    """The key is known, and for something else."""
+
+
+class RateLimitError(AccessError):
+    """More requests than the caller may send; the next one may come after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConfigurationError(UweError):

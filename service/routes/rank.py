@@ -19,7 +19,9 @@ from uwe_core.errors import InputError, LimitError
 from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
-_ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in (404, 413, 422, 500, 503)}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
+}
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
 _CLIENT_GONE = 499
 # Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
 from tests.docker.deployment import IMAGES, ROOT, run_check
 
 
@@ -45,6 +46,13 @@ def test_the_last_stage_is_not_root_and_ends_by_sigterm(image: str) -> None:
 def test_the_service_says_when_it_is_well() -> None:
     assert "127.0.0.1:8000/readyz" in final_stage("service")["HEALTHCHECK"]
     assert final_stage("service")["EXPOSE"] == "8000"
+
+
+def test_the_service_may_start_at_the_address_that_its_image_sets() -> None:
+    variables = dict(one.partition("=")[::2] for one in final_stage("service")["ENV"].split())
+    named = {name.removeprefix("UWE_").lower(): value for name, value in variables.items() if name[:4] == "UWE_"}
+    assert named["host"] == "0.0.0.0"
+    Settings.model_validate(named).refuse_exposure()
 
 
 @pytest.mark.parametrize("image", IMAGES)

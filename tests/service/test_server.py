@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.cli import Server
 from service.settings import Settings
@@ -14,7 +15,7 @@ from service.settings import Settings
 def test_the_server_runs_on_uvloop_and_httptools() -> None:
     config = Server(Settings()).config
     config.load()
-    assert config.http_protocol_class.__name__ == "HttpToolsProtocol"
+    assert issubclass(config.http_protocol_class, HttpToolsProtocol)
     factory = config.get_loop_factory()
     assert factory is not None
     loop = factory()

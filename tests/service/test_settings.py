@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli import Server
 from service.settings import Settings
 from uwe_core.errors import ConfigurationError
 
@@ -64,6 +65,10 @@ def test_spaces_and_tasks_of_ones_own_come_from_the_file(monkeypatch: pytest.Mon
         ('[tasks."Not A Name"]\ndescription=""\nqueries=""\ntarget_space=""', "tasks"),
         ('[spaces.x]\nkind = "skill"', r"spaces\.x\.path"),
         ("port = ", "is not TOML"),
+        ('[[api_keys]]\nname = "a"\nsha256 = "uwe_a key"', r"api_keys\.0\.sha256"),
+        (2 * f'[[api_keys]]\nname = "a"\nsha256 = "{"0" * 64}"\n', "the same name"),
+        ("metrics_need_admin = true", "scope 'admin'"),
+        ('cors_origins = ["jobs.example"]', r"cors_origins\.0"),
     ],
 )
 def test_what_cannot_be_is_named(content: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -81,3 +86,38 @@ def test_a_settings_file_that_is_not_there_is_an_error(monkeypatch: pytest.Monke
 def test_other_variables_of_ours_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UWE_DATA_DIR", "data")
     Settings.load()
+
+
+def test_keys_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UWE_API_KEYS", f'[{{"name": "shop", "sha256": "{"0" * 64}", "scopes": ["admin"]}}]')
+    assert Settings.load().api_keys[0].scopes == {"admin"}
+
+
+def test_a_key_in_the_wrong_place_is_refused_without_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in (
+        "uwe_secret",
+        '[{"name": "shop", "sha256": "uwe_secret"}]',
+        '[{"name": "shop", "key": "uwe_secret"}]',
+    ):
+        monkeypatch.setenv("UWE_API_KEYS", wrong)
+        with pytest.raises(ConfigurationError, match="api_keys") as refused:
+            Settings.load()
+        assert "uwe_secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True),
+        ("0.0.0.0", False), ("::", False), ("", False), ("10.0.0.1", False), ("localhost.example", False),
+    ],
+)  # fmt: skip
+def test_only_this_machine_gets_in_without_keys_unless_it_is_said(host: str, loopback: bool) -> None:
+    if loopback:
+        Settings(host=host).refuse_exposure()
+    else:
+        with pytest.raises(ConfigurationError, match="no api_keys"):
+            Server(Settings(host=host))
+    Settings(host=host, allow_anonymous=True).refuse_exposure()
+    key = {"name": "shop", "sha256": "0" * 64}
+    Settings.model_validate({"host": host, "api_keys": [key]}).refuse_exposure()
