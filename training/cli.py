@@ -33,6 +33,7 @@ from training.options import Device, Home, Model
 from training.package_models import PACKAGE_MODELS, get_model
 from training.precompute import precompute as precompute_spaces
 from training.precompute import wanted_exports
+from training.rank_cli import rank_command
 from training.scoring_cli import benchmark_scoring
 from training.terminal import print_whole
 from training.train_cli import train_command
@@ -67,6 +68,7 @@ app.command("tune")(tune_command)
 app.command("calibrate")(calibrate_command)
 app.command("probe")(probe_command)
 app.command("ablate")(ablate_command)
+app.command("rank")(rank_command)
 benchmark_app.command("encoder")(encoder_command)
 benchmark_app.command("waiting")(waiting_command)
 benchmark_app.command("scoring")(benchmark_scoring)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,8 +32,8 @@ class Bar:
     _task: BarTaskID
     moved: bool = False
 
-    def update(self, done: int, total: int, note: str = "") -> None:
-        """So many of so many are done; the note stands at the end of the line."""
+    def update(self, done: int, total: int | None, note: str = "") -> None:
+        """So many of so many (None: nobody knows) are done; the note stands at the end of the line."""
         self.moved = True
         self._progress.update(self._task, completed=done, total=total, visible=True, note=note)
 
@@ -52,7 +53,12 @@ def progress_bar(what: str) -> Iterator[Bar]:
         yield Bar(progress, progress.add_task(what, total=None, visible=False, note=""))
 
 
-def print_whole(table: Table) -> None:
-    """Print a table as wide as it is: a narrower terminal or a pipe does not squeeze its numbers."""
+def print_whole(table: Table, stream: IO[str] | None = None) -> None:
+    """Print a table as wide as it is: a narrower terminal or a pipe does not squeeze its numbers.
+
+    Args:
+        table: what to print.
+        stream: where to; standard output where None.
+    """
     width = Console(width=_WIDEST).measure(table).maximum
-    Console(width=max(Console().width, width)).print(table)
+    Console(width=max(Console().width, width), file=stream).print(table)

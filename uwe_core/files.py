@@ -34,6 +34,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def atomic_file(destination: Path) -> Iterator[Path]:
+    """The name of a file beside `destination` that takes its place when the block ends without an error.
+
+    As with a folder, what stood there before is left by an error or a killed process, and no half file is renamed.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{destination.name}.", suffix=".part", dir=destination.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o644)  # temporary files are made for their owner alone
+        _flush(aside)
+        aside.replace(destination)
+        _flush(destination.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_folder(destination: Path) -> Iterator[Path]:
     """A temporary folder beside `destination` that takes its place when the block ends without an error.
 

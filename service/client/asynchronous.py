@@ -1,0 +1,118 @@
+"""AsyncUweClient: the same calls for programs of asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from service.client.batches import BATCH_SIZE, CONCURRENCY, batches, telling_where
+from service.client.exchange import (
+    DEFAULT_TIMEOUT,
+    DEFAULT_URL,
+    Again,
+    Call,
+    Outcome,
+    address,
+    judge,
+    limits_of,
+    rank_call,
+    ready_call,
+    standing_headers,
+    tasks_call,
+)
+from service.client.results import QueryResult, Rankings, Readiness, Task
+from service.client.retries import Retries
+
+Result = TypeVar("Result")
+_RETRIES = Retries()
+
+
+class AsyncUweClient:
+    """`UweClient` for programs of asyncio: the same arguments, the same errors, and coroutines in place of calls."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = _RETRIES,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=address(url), headers=standing_headers(api_key), timeout=limits_of(timeout), transport=transport
+        )
+        self._retries = retries
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def rank(self, task: str, queries: str | Sequence[str], *, top_k: int | None = None) -> Rankings:
+        """See `UweClient.rank`."""
+        return await self._answer(rank_call(task, queries, top_k))
+
+    async def rank_many(
+        self,
+        task: str,
+        queries: Iterable[str],
+        *,
+        top_k: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = CONCURRENCY,
+    ) -> AsyncIterator[QueryResult]:
+        """See `UweClient.rank_many`; requests on their way are cancelled when it ends early."""
+        waiting: deque[asyncio.Task[Rankings]] = deque()
+        try:
+            for start, batch in batches(queries, batch_size, concurrency):
+                waiting.append(asyncio.create_task(self._rank_batch(task, start, batch, top_k)))
+                if len(waiting) == concurrency:
+                    for result in (await waiting.popleft()).results:
+                        yield result
+            while waiting:
+                for result in (await waiting.popleft()).results:
+                    yield result
+        finally:
+            for request in waiting:
+                request.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def tasks(self) -> tuple[Task, ...]:
+        """See `UweClient.tasks`."""
+        return await self._answer(tasks_call())
+
+    async def ready(self) -> Readiness:
+        """See `UweClient.ready`."""
+        return await self._answer(ready_call())
+
+    async def _rank_batch(self, task: str, start: int, batch: list[str], top_k: int | None) -> Rankings:
+        with telling_where(start):
+            return await self.rank(task, batch, top_k=top_k)
+
+    async def _answer(self, call: Call[Result]) -> Result:
+        attempt = 1
+        while isinstance(verdict := judge(call, await self._send(call), attempt, self._retries), Again):
+            await self._sleep(verdict.seconds)
+            attempt += 1
+        return verdict.result
+
+    async def _send(self, call: Call[Result]) -> Outcome:
+        try:
+            return await self._http.request(call.method, call.path, content=call.content, headers=call.headers)
+        except httpx.RequestError as error:
+            return error

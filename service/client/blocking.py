@@ -1,0 +1,145 @@
+"""UweClient: calls that return when the answer is there."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from service.client.batches import BATCH_SIZE, CONCURRENCY, batches, telling_where
+from service.client.exchange import (
+    DEFAULT_TIMEOUT,
+    DEFAULT_URL,
+    Again,
+    Call,
+    Outcome,
+    address,
+    judge,
+    limits_of,
+    rank_call,
+    ready_call,
+    standing_headers,
+    tasks_call,
+)
+from service.client.results import QueryResult, Rankings, Readiness, Task
+from service.client.retries import Retries
+
+Result = TypeVar("Result")
+_RETRIES = Retries()
+
+
+class UweClient:
+    """A client of the ranking service; several threads may share one.
+
+    Every call is safe to repeat, so what may pass (no connection, a broken one, 429, 502, 503, 504) is tried again
+    within the bounds of `retries`. All calls raise errors of `ClientError`'s tree.
+
+    Args:
+        url: address of the service; a path before its routes is kept.
+        api_key: sent as `Authorization: Bearer`, where given.
+        timeout: seconds to wait for an answer.
+        retries: how often and how patiently requests are repeated.
+        transport: what httpx sends with, in place of its own.
+        sleep: what waits between attempts.
+
+    Raises:
+        ValueError: `url` is not one of http or https.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = _RETRIES,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=address(url), headers=standing_headers(api_key), timeout=limits_of(timeout), transport=transport
+        )
+        self._retries = retries
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def rank(self, task: str, queries: str | Sequence[str], *, top_k: int | None = None) -> Rankings:
+        """The best `top_k` targets (the task's default where None) for one query or several, in one request."""
+        return self._answer(rank_call(task, queries, top_k))
+
+    def rank_many(
+        self,
+        task: str,
+        queries: Iterable[str],
+        *,
+        top_k: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = CONCURRENCY,
+    ) -> Iterator[QueryResult]:
+        """Results of any number of queries, in their order, by several requests at once.
+
+        At most `batch_size * concurrency` queries and their results are in memory. Whoever stops early, or meets an
+        error, waits for the requests that are on their way.
+
+        Args:
+            task: name of a task.
+            queries: read as they are needed.
+            top_k: targets of each; the task's default where None.
+            batch_size: queries in one request; the service's `max_queries` is the most.
+            concurrency: requests at once.
+        """
+        waiting: deque[Future[Rankings]] = deque()
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="uwe-client") as pool:
+            try:
+                for start, batch in batches(queries, batch_size, concurrency):
+                    waiting.append(pool.submit(self._rank_batch, task, start, batch, top_k))
+                    if len(waiting) == concurrency:
+                        yield from waiting.popleft().result().results
+                while waiting:
+                    yield from waiting.popleft().result().results
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks of the service."""
+        return self._answer(tasks_call())
+
+    def ready(self) -> Readiness:
+        """With what the service answers requests; asked once.
+
+        Raises:
+            UnavailableError: it does not yet, and says why.
+        """
+        return self._answer(ready_call())
+
+    def _rank_batch(self, task: str, start: int, batch: list[str], top_k: int | None) -> Rankings:
+        with telling_where(start):
+            return self.rank(task, batch, top_k=top_k)
+
+    def _answer(self, call: Call[Result]) -> Result:
+        attempt = 1
+        while isinstance(verdict := judge(call, self._send(call), attempt, self._retries), Again):
+            self._sleep(verdict.seconds)
+            attempt += 1
+        return verdict.result
+
+    def _send(self, call: Call[Result]) -> Outcome:
+        try:
+            return self._http.request(call.method, call.path, content=call.content, headers=call.headers)
+        except httpx.RequestError as error:
+            return error

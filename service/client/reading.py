@@ -1,0 +1,95 @@
+"""From the service's JSON to results. Fields that are not known are left alone: a later service may have more."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from service.client.results import IndexSummary, ModelSummary, QueryResult, Rankings, Readiness, Target, Task, Truncated
+
+Kind = TypeVar("Kind")
+
+
+def rankings_of(body: Any, queries: int) -> Rankings:
+    """The answer to a request of that many queries.
+
+    Raises:
+        TypeError, KeyError, ValueError: it is something else, as in every function here.
+    """
+    fields = _of(dict, body)
+    results = tuple(map(_query_result, _of(list, fields["results"])))
+    if len(results) != queries:
+        raise ValueError(f"{len(results)} results for {queries} queries")
+    index = _of(dict, fields["index"])
+    return Rankings(
+        task=_of(str, fields["task"]),
+        model=_model(fields["model"]),
+        index=IndexSummary(space=_of(str, index["space"]), fingerprint=_of(str, index["fingerprint"])),
+        results=results,
+    )
+
+
+def tasks_of(body: Any) -> tuple[Task, ...]:
+    """The list of tasks."""
+    return tuple(map(_task, _of(list, _of(dict, body)["tasks"])))
+
+
+def readiness_of(body: Any) -> Readiness:
+    """What a ready service tells of itself."""
+    fields = _of(dict, body)
+    return Readiness(
+        model=_model(fields["model"]),
+        device=_of(str, fields["device"]),
+        backend=_of(str, fields["backend"]),
+        precision=_of(str, fields["precision"]),
+        threads=_of(int, fields["threads"]),
+    )
+
+
+def _query_result(body: Any) -> QueryResult:
+    fields = _of(dict, body)
+    return QueryResult(
+        query=_of(str, fields["query"]),
+        targets=tuple(map(_target, _of(list, fields["targets"]))),
+        truncated=None if fields.get("truncated") is None else _truncated(fields["truncated"]),
+    )
+
+
+def _target(body: Any) -> Target:
+    fields = _of(dict, body)
+    return Target(
+        id=_of(str, fields["id"]),
+        text=_of(str, fields["text"]),
+        score=float(_of((int, float), fields["score"])),
+        normalised_score=float(_of((int, float), fields["normalised_score"])),
+        rank=_of(int, fields["rank"]),
+        metadata=_of(dict, fields["metadata"]),
+    )
+
+
+def _truncated(body: Any) -> Truncated:
+    fields = _of(dict, body)
+    return Truncated(tokens=_of(int, fields["tokens"]), kept_tokens=_of(int, fields["kept_tokens"]))
+
+
+def _model(body: Any) -> ModelSummary:
+    fields = _of(dict, body)
+    return ModelSummary(name=_of(str, fields["name"]), fingerprint=_of(str, fields["fingerprint"]))
+
+
+def _task(body: Any) -> Task:
+    fields = _of(dict, body)
+    return Task(
+        name=_of(str, fields["name"]),
+        description=_of(str, fields["description"]),
+        queries=_of(str, fields["queries"]),
+        target_space=_of(str, fields["target_space"]),
+        exclude_query=_of(bool, fields["exclude_query"]),
+        default_top_k=_of(int, fields["default_top_k"]),
+        example=None if fields.get("example") is None else _of(str, fields["example"]),
+    )
+
+
+def _of(kind: type[Kind] | tuple[type[Kind], ...], value: Any) -> Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"a {type(value).__name__} where another kind of value belongs")
+    return value

@@ -1,0 +1,100 @@
+"""What a client's calls return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ranked target.
+
+    Attributes:
+        score: the model's own score; grows with the length of the query.
+        normalised_score: in [-1, 1], comparable between queries.
+        rank: 1 is best.
+    """
+
+    id: str
+    text: str
+    score: float
+    normalised_score: float
+    rank: int
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """The query was longer than the encoder's limit, and only its beginning was read."""
+
+    tokens: int
+    kept_tokens: int
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The ranking of one query, best target first."""
+
+    query: str
+    targets: tuple[Target, ...]
+    truncated: Truncated | None
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The model that ranked."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """The token index that was ranked."""
+
+    space: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """The answer to one request: results in the order of the queries.
+
+    The same fingerprints of model and index give the same rankings.
+    """
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    results: tuple[QueryResult, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of the service.
+
+    Attributes:
+        queries: what a query is, for people.
+        exclude_query: whether the target whose text is the query itself is left out.
+    """
+
+    name: str
+    description: str
+    queries: str
+    target_space: str
+    exclude_query: bool
+    default_top_k: int
+    example: str | None
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The service answers requests, and with what."""
+
+    model: ModelSummary
+    device: str
+    backend: str
+    precision: str
+    threads: int
