@@ -51,6 +51,7 @@ from uwe_core.files import write_text
 from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.home import default_home, fetched_model
 from uwe_core.model import UweModel
+from uwe_core.scoring.candidates import CandidateKind
 from uwe_core.token_index import StorageType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -87,6 +88,9 @@ def precompute(
     export: Annotated[
         list[str] | None, typer.Option(help="Also export the encoder, for such as openvino-float32 or onnx-int8.")
     ] = None,
+    candidates: Annotated[
+        CandidateKind | None, typer.Option(help="Also build what proposes candidates of large spaces.")
+    ] = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
@@ -94,7 +98,7 @@ def precompute(
     catalogue = SpaceCatalogue(home)
     ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
-    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype):
+    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates):
         verb = "reused" if done.reused else "built"
         manifest = done.index.manifest
         typer.echo(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from uwe_core.backends.choosing import EncodingSummary, summary_of
@@ -19,6 +20,13 @@ from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.model import UweModel
 from uwe_core.scoring import Scorer, make_scorer
+from uwe_core.scoring.candidates import (
+    CandidateConfig,
+    CandidateIndex,
+    CandidateScorer,
+    CandidateScores,
+    candidate_fingerprint,
+)
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask
 from uwe_core.text import same_text_key
@@ -26,6 +34,9 @@ from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
+
+# Of one query: a score for every target of a space, or those of its candidates.
+QueryScores: TypeAlias = Float[Tensor, " targets"] | CandidateScores
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
@@ -67,7 +78,13 @@ class Rankings:
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """What is loaded of one target space."""
+    """What is loaded of one target space.
+
+    Attributes:
+        index_fingerprint: of everything beside the model that decides rankings: the token index and, where there are
+            any, how candidates are found.
+        candidates: how targets are proposed; None where every target is scored.
+    """
 
     info: SpaceInfo
     fingerprint: str
@@ -76,20 +93,43 @@ class SpaceSummary:
     targets: int
     tokens: int
     nbytes: int
+    candidates: CandidateConfig | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What proposes the targets that are scored."""
+
+    index: CandidateIndex
+    config: CandidateConfig
 
 
 class RankableSpace:
     """A target space with its token index on the model's device, ready to be scored.
 
+    Args:
+        model: that made the index.
+        space: the targets.
+        index: of the space.
+        candidates: of the index; every target is scored where None.
+
     Raises:
-        FingerprintError: the index was made by another model or from other texts.
+        FingerprintError: an index was made by another model, from other texts, or from another token index.
     """
 
-    def __init__(self, model: UweModel, space: TargetSpace, index: TokenIndex) -> None:
+    def __init__(
+        self, model: UweModel, space: TargetSpace, index: TokenIndex, candidates: Candidates | None = None
+    ) -> None:
         index.check_fits(model.encoder, space)
         self.space = space
         self.index = index.to(model.encoder.device)
-        self.scorer: Scorer = make_scorer(self.index, model.interaction)
+        self.candidates = candidates and candidates.config
+        self.scorer: Scorer | CandidateScorer
+        if candidates is None:
+            self.scorer = make_scorer(self.index, model.interaction)
+        else:
+            candidates.index.check_fits(index)
+            self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
         self._metadata: dict[int, dict[str, Any]] = {}
 
     def summary(self) -> SpaceSummary:
@@ -98,12 +138,21 @@ class RankableSpace:
         return SpaceSummary(
             info=self.space.info,
             fingerprint=self.space.fingerprint,
-            index_fingerprint=self.index.fingerprint,
+            index_fingerprint=self.fingerprint,
             dtype=manifest.dtype,
             targets=manifest.targets,
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
+            candidates=self.candidates,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """See `SpaceSummary.index_fingerprint`."""
+        if self.candidates is None:
+            return self.index.fingerprint
+        found_by = candidate_fingerprint(self.index, self.candidates.kind)
+        return hashlib.sha256(f"{found_by} {self.candidates.count}".encode()).hexdigest()
 
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
@@ -222,30 +271,29 @@ class Ranker:
         return tokens
 
     @torch.inference_mode()
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores:
-        """Third stage: scores of encoded queries against every target of the space of that name."""
+    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+        """Third stage: scores of encoded queries against the targets of the space of that name, or its candidates."""
         scores = self.spaces[space].scorer.score(queries)
         self._wait_for_device()
         return scores
 
     @torch.inference_mode()
     def select(
-        self, task: RankingTask, query: str, scores: Float[Tensor, " targets"], query_tokens: int, top_k: int
+        self, task: RankingTask, query: str, scores: QueryScores, query_tokens: int, top_k: int
     ) -> list[RankedTarget]:
         """Last stage: the best targets of one query. Its `scores` are read alone, so that queries may share them.
 
         Args:
             task: says whether the query itself is left out.
             query: as it was asked.
-            scores: of every target of the task's space.
+            scores: of the query, for the task's space.
             query_tokens: number of the query's tokens, special ones included.
             top_k: most targets to return.
         """
         rankable = self.spaces[task.target_space]
-        if task.exclude_query:
-            scores = _without_query(scores, query, rankable)
+        excluded = rankable.targets_by_text.get(same_text_key(query), []) if task.exclude_query else []
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        indices, values = (tensor.tolist() for tensor in best_targets(scores, top_k))
+        indices, values = (tensor.tolist() for tensor in _best(scores, top_k, excluded))
         space = rankable.space
         return [
             RankedTarget(
@@ -267,14 +315,16 @@ class Ranker:
             torch.cuda.synchronize(device)
 
 
-def _without_query(scores: Float[Tensor, " targets"], query: str, rankable: RankableSpace) -> Float[Tensor, " targets"]:
-    """The same scores, the query itself (whatever its case) at minus infinity."""
-    excluded = rankable.targets_by_text.get(same_text_key(query), [])
-    if not excluded:
-        return scores
-    kept = scores.clone()
-    kept[excluded] = -torch.inf
-    return kept
+def _best(
+    scores: QueryScores, top_k: int, excluded: Sequence[int]
+) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
+    """Indices and scores of the best targets that are not excluded."""
+    if isinstance(scores, CandidateScores):
+        return scores.best(top_k, excluded)
+    if excluded:
+        scores = scores.clone()
+        scores[excluded] = -torch.inf
+    return best_targets(scores, top_k)
 
 
 @contextmanager
