@@ -16,6 +16,7 @@ from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.benchmarks.cli import compare, latency, load, scale
+from training.candidates_cli import candidates_command
 from training.data_cli import data_app
 from training.encoder_cli import encoder_command, waiting_command
 from training.evaluate import (
@@ -71,6 +72,7 @@ app.command("ablate")(ablate_command)
 benchmark_app.command("encoder")(encoder_command)
 benchmark_app.command("waiting")(waiting_command)
 benchmark_app.command("scoring")(benchmark_scoring)
+benchmark_app.command("candidates")(candidates_command)
 
 
 @app.callback()

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.fakes import save_tiny_model
 from tests.training.test_esco import FILES, SKILLS, write
 from training.cli import main
 
@@ -78,6 +79,14 @@ def test_import_list_precompute_and_reuse(uwe: Uwe, home: Path, tmp_path: Path) 
     assert [line.split(",")[0] for line in again.stdout.splitlines()] == [
         "sample-jobs: reused", "tiny-skills: reused", "tiny-jobs: built",
     ]  # fmt: skip
+
+
+def test_precompute_builds_candidates_where_they_are_asked_for(uwe: Uwe, tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="the extra [ann] is not installed")
+    model = save_tiny_model("bert", tmp_path / "tiny")
+    done = uwe(tmp_path / "home", "precompute", "sample-jobs", "--model", model, "--candidates", "ivf")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "home").glob("indexes/sample-jobs/candidates-*/candidates.faiss"))
 
 
 @pytest.mark.parametrize(
