@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.fakes import save_tiny_model
 from tests.training.test_esco import FILES, SKILLS, write
 from training.cli import main
 
@@ -83,10 +82,10 @@ def test_import_list_precompute_and_reuse(uwe: Uwe, home: Path, tmp_path: Path) 
 
 def test_precompute_builds_candidates_where_they_are_asked_for(uwe: Uwe, tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="the extra [ann] is not installed")
-    model = save_tiny_model("bert", tmp_path / "tiny")
-    done = uwe(tmp_path / "home", "precompute", "sample-jobs", "--model", model, "--candidates", "ivf")
+    uwe(tmp_path, "data", "import-esco", write(tmp_path / "esco-1.2.0-en"), "--name", "tiny")
+    done = uwe(tmp_path, "precompute", "tiny-skills", "--candidates", "ivf")
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "home").glob("indexes/sample-jobs/candidates-*/candidates.faiss"))
+    assert list(tmp_path.glob("indexes/tiny-skills/candidates-*/candidates.faiss"))
 
 
 @pytest.mark.parametrize(
