@@ -11,7 +11,8 @@ from torch import Tensor
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.explanation import Explanation
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.ranker import QueryScores, RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.scoring.candidates import CandidateScores
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.types import Scores
@@ -48,15 +49,15 @@ class RankingEngine(Protocol):
         """Token embeddings of each query."""
         ...
 
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores:
-        """Scores of every target of a space."""
+    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+        """Scores of a space, a row for each query: of every target, or of its candidates."""
         ...
 
     def select(
         self,
         task: RankingTask,
         query: str,
-        scores: Float[Tensor, " targets"],
+        scores: QueryScores,
         query_tokens: int,
         top_k: int,
         narrowing: Narrowing = WHOLE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -13,8 +14,9 @@ from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
 from uwe_core.errors import ConfigurationError, UnknownSpaceError
 from uwe_core.model import UweModel
-from uwe_core.ranker import RankableSpace, Ranker
-from uwe_core.token_index import index_folder, open_or_build
+from uwe_core.ranker import Candidates, RankableSpace, Ranker
+from uwe_core.scoring.candidates import candidate_folder, load_faiss, open_or_build_candidates
+from uwe_core.token_index import TokenIndex, index_folder, open_or_build
 
 # Told what is being done, in words for /readyz.
 Report = Callable[[str], None]
@@ -33,6 +35,7 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
     threads = settings.threads or cpu_quota()
     torch.set_num_threads(threads)
     tasks = settings.all_tasks
+    _check_candidates(settings)
     catalogue = SpaceCatalogue(settings.home, settings.spaces)
     try:
         spaces = [catalogue.open(name) for name in sorted({task.target_space for task in tasks.values()})]
@@ -55,7 +58,7 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
             settings.storage,
             partial(_report_encoding, report, name),
         )
-        rankable[name] = RankableSpace(model, space, index)
+        rankable[name] = RankableSpace(model, space, index, _candidates(settings, catalogue.indexes, index, report))
     report("choosing how to encode")
     encoding = use_backend(model.encoder, settings.backend, settings.precision, catalogue.exports, threads)
     ranker = Ranker(model, rankable, tasks, encoding)
@@ -64,6 +67,29 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
         for task in tasks.values():
             ranker.rank(task.name, [task.example or _WARM_UP_TEXT])
     return ranker
+
+
+def _check_candidates(settings: Settings) -> None:
+    """Refuse settings of candidates that cannot work before anything slow begins."""
+    unused = settings.candidates.keys() - {task.target_space for task in settings.all_tasks.values()}
+    if unused:
+        raise ConfigurationError(f"candidates are set for '{min(unused)}', a space that no task ranks")
+    if settings.candidates:
+        load_faiss()
+
+
+def _candidates(settings: Settings, indexes: Path, index: TokenIndex, report: Report) -> Candidates | None:
+    name = index.manifest.space
+    config = settings.candidates.get(name)
+    if config is None:
+        return None
+    report(f"opening the candidate index of '{name}'")
+    folder = candidate_folder(indexes, index, config.kind)
+    if not settings.precompute and not folder.exists():
+        raise ConfigurationError(
+            f"'{name}' has no candidate index: run `uwe precompute {name} --candidates {config.kind}`"
+        )
+    return Candidates(open_or_build_candidates(indexes, index, config.kind), config)
 
 
 def _report_encoding(report: Report, name: str, done: int, total: int) -> None:

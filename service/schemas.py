@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
+from uwe_core.scoring.candidates import CandidateConfig
 from uwe_core.target_space import SpaceInfo
 from uwe_core.tasks import RankingTask
 from uwe_core.token_index import StorageType
@@ -175,6 +176,9 @@ class Space(SpaceInfo):
     targets: int
     tokens: int
     index_bytes: int
+    candidates: CandidateConfig | None = Field(
+        default=None, description="How targets are proposed that are then scored; null where every target is scored."
+    )
 
     @classmethod
     def of(cls, summary: SpaceSummary) -> Self:
@@ -187,6 +191,7 @@ class Space(SpaceInfo):
             targets=summary.targets,
             tokens=summary.tokens,
             index_bytes=summary.nbytes,
+            candidates=summary.candidates,
         )
 
 

@@ -22,6 +22,7 @@ from uwe_core.backends.interface import BackendSetting, PrecisionSetting
 from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
 from uwe_core.home import default_home
+from uwe_core.scoring.candidates import CandidateConfig
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import StorageType
 
@@ -61,6 +62,10 @@ class Settings(BaseSettings):
     taxonomy: str = Field(default="sample", description="The taxonomy of the six tasks: `sample`, or one imported.")
     spaces: dict[str, SpaceSource] = Field(default_factory=dict, description="Target spaces of your own, by name.")
     tasks: dict[str, RankingTask] = Field(default_factory=dict, description="Tasks of your own, by name.")
+    candidates: dict[str, CandidateConfig] = Field(
+        default_factory=dict,
+        description="Of a large space, by name: targets that faiss proposes and that are scored; else all are.",
+    )
 
     max_queries: int = Field(default=64, ge=1, description="Most queries in one request.")
     max_query_chars: int = Field(default=4000, ge=1, description="Most characters of one query.")

@@ -16,6 +16,7 @@ from training.ablate_cli import ablate_command
 from training.benchmark import describe_machine, measure_models
 from training.benchmark_training import ALONE, PARTS, measure_training
 from training.benchmarks.cli import compare, latency, load, scale
+from training.candidates_cli import candidates_command
 from training.data_cli import data_app
 from training.encoder_cli import encoder_command, waiting_command
 from training.evaluate import (
@@ -52,6 +53,7 @@ from uwe_core.files import write_text
 from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.home import default_home, fetched_model
 from uwe_core.model import UweModel
+from uwe_core.scoring.candidates import CandidateKind
 from uwe_core.token_index import StorageType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -72,6 +74,7 @@ app.command("rank")(rank_command)
 benchmark_app.command("encoder")(encoder_command)
 benchmark_app.command("waiting")(waiting_command)
 benchmark_app.command("scoring")(benchmark_scoring)
+benchmark_app.command("candidates")(candidates_command)
 
 
 @app.callback()
@@ -89,6 +92,9 @@ def precompute(
     export: Annotated[
         list[str] | None, typer.Option(help="Also export the encoder, for such as openvino-float32 or onnx-int8.")
     ] = None,
+    candidates: Annotated[
+        CandidateKind | None, typer.Option(help="Also build what proposes candidates of large spaces.")
+    ] = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
@@ -96,7 +102,7 @@ def precompute(
     catalogue = SpaceCatalogue(home)
     ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
-    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype):
+    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates):
         verb = "reused" if done.reused else "built"
         manifest = done.index.manifest
         typer.echo(

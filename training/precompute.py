@@ -11,6 +11,7 @@ from uwe_core.backends.making import named_way
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import InputError
 from uwe_core.model import UweModel
+from uwe_core.scoring.candidates import CandidateKind, open_or_build_candidates
 from uwe_core.target_space import TargetSpace
 from uwe_core.token_index import StorageType, TokenIndex, open_or_build
 
@@ -25,13 +26,27 @@ class Precomputed:
 
 
 def precompute(
-    model: UweModel, catalogue: SpaceCatalogue, names: Sequence[str], dtype: StorageType
+    model: UweModel,
+    catalogue: SpaceCatalogue,
+    names: Sequence[str],
+    dtype: StorageType,
+    candidates: CandidateKind | None = None,
 ) -> Iterator[Precomputed]:
-    """Build the indexes that are missing or cannot be used; each is saved as soon as it is done."""
+    """Build the indexes that are missing or cannot be used; each is saved as soon as it is done.
+
+    Args:
+        model: that encodes.
+        catalogue: of the spaces, and where indexes are kept.
+        names: of the spaces.
+        dtype: in which token embeddings are stored.
+        candidates: kind of the candidate index that each space is given too; none where None.
+    """
     spaces = [catalogue.open(name) for name in names]  # every name is checked before any work starts
     for space in spaces:
         with progress_bar(space.info.name) as bar:
             index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update)
+        if candidates is not None:
+            open_or_build_candidates(catalogue.indexes, index, candidates)
         yield Precomputed(space, index, reused=not bar.moved)
 
 

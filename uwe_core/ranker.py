@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from uwe_core.backends.choosing import EncodingSummary, summary_of
@@ -22,6 +23,13 @@ from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
+from uwe_core.scoring.candidates import (
+    CandidateConfig,
+    CandidateIndex,
+    CandidateScorer,
+    CandidateScores,
+    candidate_fingerprint,
+)
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, is_standard
 from uwe_core.text import same_text_key
@@ -29,6 +37,9 @@ from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
+
+# Of one query: a score for every target of a space, or those of its candidates.
+QueryScores: TypeAlias = Float[Tensor, " targets"] | CandidateScores
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
@@ -74,7 +85,13 @@ class Rankings:
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """What is loaded of one target space."""
+    """What is loaded of one target space.
+
+    Attributes:
+        index_fingerprint: of everything beside the model that decides rankings: the token index and, where there are
+            any, how candidates are found.
+        candidates: how targets are proposed; None where every target is scored.
+    """
 
     info: SpaceInfo
     fingerprint: str
@@ -83,20 +100,43 @@ class SpaceSummary:
     targets: int
     tokens: int
     nbytes: int
+    candidates: CandidateConfig | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What proposes the targets that are scored."""
+
+    index: CandidateIndex
+    config: CandidateConfig
 
 
 class RankableSpace:
     """A target space with its token index on the model's device, ready to be scored.
 
+    Args:
+        model: that made the index.
+        space: the targets.
+        index: of the space.
+        candidates: of the index; every target is scored where None.
+
     Raises:
-        FingerprintError: the index was made by another model or from other texts.
+        FingerprintError: an index was made by another model, from other texts, or from another token index.
     """
 
-    def __init__(self, model: UweModel, space: TargetSpace, index: TokenIndex) -> None:
+    def __init__(
+        self, model: UweModel, space: TargetSpace, index: TokenIndex, candidates: Candidates | None = None
+    ) -> None:
         index.check_fits(model.encoder, space)
         self.space = space
         self.index = index.to(model.encoder.device)
-        self.scorer: Scorer = make_scorer(self.index, model.interaction)
+        self.candidates = None if candidates is None else candidates.config
+        self.scorer: Scorer | CandidateScorer
+        if candidates is None:
+            self.scorer = make_scorer(self.index, model.interaction)
+        else:
+            candidates.index.check_fits(index)
+            self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
         self._metadata: dict[int, dict[str, Any]] = {}
 
     def summary(self) -> SpaceSummary:
@@ -105,12 +145,21 @@ class RankableSpace:
         return SpaceSummary(
             info=self.space.info,
             fingerprint=self.space.fingerprint,
-            index_fingerprint=self.index.fingerprint,
+            index_fingerprint=self.fingerprint,
             dtype=manifest.dtype,
             targets=manifest.targets,
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
+            candidates=self.candidates,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """See `SpaceSummary.index_fingerprint`."""
+        if self.candidates is None:
+            return self.index.fingerprint
+        found_by = candidate_fingerprint(self.index, self.candidates.kind)
+        return hashlib.sha256(f"{found_by} {self.candidates.count}".encode()).hexdigest()
 
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
@@ -238,8 +287,8 @@ class Ranker:
         return tokens
 
     @torch.inference_mode()
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores:
-        """Third stage: scores of encoded queries against every target of the space of that name."""
+    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+        """Third stage: scores of encoded queries against the targets of the space of that name, or its candidates."""
         scores = self.spaces[space].scorer.score(queries)
         self._wait_for_device()
         return scores
@@ -249,7 +298,7 @@ class Ranker:
         self,
         task: RankingTask,
         query: str,
-        scores: Float[Tensor, " targets"],
+        scores: QueryScores,
         query_tokens: int,
         top_k: int,
         narrowing: Narrowing = WHOLE,
@@ -259,16 +308,16 @@ class Ranker:
         Args:
             task: says whether the query itself is left out.
             query: as it was asked.
-            scores: of every target of the task's space.
+            scores: of the query, for the task's space.
             query_tokens: number of the query's tokens, special ones included.
             top_k: most targets to return.
             narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
                 so that one page begins where the page before it ended.
         """
         rankable = self.spaces[task.target_space]
-        scores = _without(scores, _excluded(task, query, rankable, narrowing))
+        excluded = _excluded(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        best = best_targets(scores, narrowing.offset + top_k)
+        best = _best(scores, narrowing.offset + top_k, excluded)
         indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
         space, calibrated = rankable.space, task.name in self.calibrated_tasks
         ranking = [
@@ -329,13 +378,16 @@ def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing:
     return [*excluded, *(known[identifier] for identifier in narrowing.exclude if identifier in known)]
 
 
-def _without(scores: Float[Tensor, " targets"], excluded: list[int]) -> Float[Tensor, " targets"]:
-    """The same scores, some of them at minus infinity."""
-    if not excluded:
-        return scores
-    kept = scores.clone()
-    kept[excluded] = -torch.inf
-    return kept
+def _best(
+    scores: QueryScores, top_k: int, excluded: Sequence[int]
+) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
+    """Indices and scores of the best targets that are not excluded."""
+    if isinstance(scores, CandidateScores):
+        return scores.best(top_k, excluded)
+    if excluded:
+        scores = scores.clone()
+        scores[excluded] = -torch.inf
+    return best_targets(scores, top_k)
 
 
 @contextmanager

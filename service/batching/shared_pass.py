@@ -17,7 +17,7 @@ from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.ranker import RankedTarget
+from uwe_core.ranker import QueryScores, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan
 
@@ -86,17 +86,17 @@ class SharedPass:
 
     def _score(
         self, queries: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]
-    ) -> dict[tuple[str, TokenIds], Tensor]:
+    ) -> dict[tuple[str, TokenIds], QueryScores]:
         by_space: dict[str, dict[TokenIds, None]] = {}
         for query in queries:
             by_space.setdefault(query.request.task.target_space, {})[query.token_ids] = None
-        scores: dict[tuple[str, TokenIds], Tensor] = {}
+        scores: dict[tuple[str, TokenIds], QueryScores] = {}
         for space, texts in by_space.items():
             rows = self._engine.score(space, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
             scores |= {(space, text): row for text, row in zip(texts, rows, strict=True)}
         return scores
 
-    def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], Tensor]) -> list[RankedTarget]:
+    def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], QueryScores]) -> list[RankedTarget]:
         task, key = query.request.task, query.key
         row = scores[task.target_space, query.token_ids]
         return self._engine.select(task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)

@@ -10,7 +10,8 @@ from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import CheckpointInfo, UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import STAGES, RankableSpace, RankedTarget, Ranker
+from uwe_core.ranker import STAGES, Candidates, RankableSpace, RankedTarget, Ranker
+from uwe_core.scoring.candidates import CandidateConfig, CandidateIndex
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import TokenIndex
@@ -152,6 +153,28 @@ def test_a_standard_task_has_confidences_where_the_model_is_calibrated_and_no_ot
         assert target.confidence == pytest.approx(curve.confidence(target.score, 3))
     for task in ("find", "skillsim", "skill2job"):
         assert {target.confidence for target in ranker.rank(task, ["nurse"], 4).rankings[0]} == {None}
+
+
+def test_candidates_rank_as_all_targets_do_where_the_space_is_small(model: UweModel, ranker: Ranker) -> None:
+    pytest.importorskip("faiss", reason="the extra [ann] is not installed")
+    index = TokenIndex.build(model.encoder, SPACE)
+    candidates = Candidates(CandidateIndex.build(index), CandidateConfig(count=2))
+    by_candidates = Ranker(model, {"jobs": RankableSpace(model, SPACE, index, candidates)}, TASKS)
+    for task, top_k in (("find", 2), ("find", 4), ("alike", 2), ("alike", 9)):  # more than two are proposed where asked
+        expected = ranker.rank(task, ["nurse"], top_k).rankings[0]
+        (found,) = by_candidates.rank(task, ["nurse"], top_k).rankings
+        assert {target.id for target in found} == {target.id for target in expected}
+        assert [target.score for target in found] == pytest.approx([target.score for target in expected], abs=1e-5)
+    (all_scored,), (proposed,) = ranker.space_summaries().values(), by_candidates.space_summaries().values()
+    assert (all_scored.candidates, proposed.candidates) == (None, CandidateConfig(count=2))
+    assert all_scored.index_fingerprint == index.fingerprint != proposed.index_fingerprint
+
+
+def test_candidates_of_another_token_index_stop_the_start(model: UweModel) -> None:
+    pytest.importorskip("faiss", reason="the extra [ann] is not installed")
+    other = CandidateIndex.build(TokenIndex.build(model.encoder, SPACE, "bfloat16"))
+    with pytest.raises(FingerprintError, match="candidate index of 'jobs'"):
+        RankableSpace(model, SPACE, TokenIndex.build(model.encoder, SPACE), Candidates(other, CandidateConfig(count=2)))
 
 
 def test_what_cannot_be_ranked_is_refused(ranker: Ranker) -> None:

@@ -9,6 +9,7 @@ import pytest
 from service.cli import Server
 from service.settings import Settings
 from uwe_core.errors import ConfigurationError
+from uwe_core.scoring.candidates import CandidateConfig
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +55,23 @@ def test_spaces_and_tasks_of_ones_own_come_from_the_file(monkeypatch: pytest.Mon
     assert len(settings.all_tasks) == 7
 
 
+def test_candidates_are_a_number_or_a_table_and_come_from_the_environment_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_file(monkeypatch, tmp_path, '[candidates]\nads = 2000\ncourses = { count = 500, kind = "ivf" }')
+    ads, courses = CandidateConfig(count=2000), CandidateConfig(count=500, kind="ivf")
+    assert Settings.load().candidates == {"ads": ads, "courses": courses}
+    monkeypatch.setenv("UWE_CANDIDATES__ADS", "300")
+    assert Settings.load().candidates["ads"] == CandidateConfig(count=300)
+    monkeypatch.setenv("UWE_CANDIDATES", '{"ads": 100, "courses": {"kind": "ivf", "count": 500}}')
+    monkeypatch.delenv("UWE_CANDIDATES__ADS")
+    assert Settings.load().candidates == {"ads": CandidateConfig(count=100), "courses": courses}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("[candidates]\nads = 0", "candidates.ads"),
         ("port = 99999", "port"),
         ('precision = "float8"', "precision"),
         ("max_queries = 0", "max_queries"),

@@ -80,6 +80,14 @@ def test_import_list_precompute_and_reuse(uwe: Uwe, home: Path, tmp_path: Path) 
     ]  # fmt: skip
 
 
+def test_precompute_builds_candidates_where_they_are_asked_for(uwe: Uwe, tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="the extra [ann] is not installed")
+    uwe(tmp_path, "data", "import-esco", write(tmp_path / "esco-1.2.0-en"), "--name", "tiny")
+    done = uwe(tmp_path, "precompute", "tiny-skills", "--candidates", "ivf")
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("indexes/tiny-skills/candidates-*/candidates.faiss"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -55,7 +55,7 @@ def latency(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     plan = Rounds(rounds, queries, seconds=max_seconds)
     with ended_by_sigterm(), progress_bar("rounds") as bar:
         report = measure_latency(question, model or ["embedded"], _variants(service), plan, bar.update)
-    _tell(report, out)
+    show_report(report, out)
 
 
 def load(  # noqa: PLR0913, PLR0917
@@ -83,8 +83,8 @@ def load(  # noqa: PLR0913, PLR0917
         kind=arrivals, busy=busy,
     )  # fmt: skip
     with ended_by_sigterm():
-        report = measure_load(question, model, ServiceVariant.parse(service), plan, _tell_line)
-    _tell(report, out)
+        report = measure_load(question, model, ServiceVariant.parse(service), plan, tell_line)
+    show_report(report, out)
 
 
 def scale(  # noqa: PLR0913, PLR0917
@@ -104,8 +104,8 @@ def scale(  # noqa: PLR0913, PLR0917
     question = Question(task, taxonomy, data, home, device=device)
     plan = ScalePlan(sorted(targets or TARGETS), sorted(queries or QUERIES), dtype, cell_seconds)
     with ended_by_sigterm():
-        report = measure_scale(question, model, plan, _tell_line)
-    _tell(report, out)
+        report = measure_scale(question, model, plan, tell_line)
+    show_report(report, out)
 
 
 def compare(  # noqa: PLR0913, PLR0917
@@ -130,18 +130,20 @@ def compare(  # noqa: PLR0913, PLR0917
     plan = Rounds(rounds, queries, seconds=max_seconds)
     with ended_by_sigterm(), progress_bar("rounds") as bar:
         report = measure_compare(question, model, _variants(service), chosen_peers(peer or ()), peers, plan, bar.update)
-    _tell(report, out)
+    show_report(report, out)
 
 
 def _variants(words: list[str] | None) -> list[ServiceVariant]:
     return [ServiceVariant.parse(word) for word in words] if words else [ServiceVariant()]
 
 
-def _tell_line(line: str) -> None:
+def tell_line(line: str) -> None:
+    """Progress, beside the output."""
     typer.echo(line, err=True)
 
 
-def _tell(report: BenchmarkReport, out: Path | None) -> None:
+def show_report(report: BenchmarkReport, out: Path | None) -> None:
+    """Print a report, and write it where a folder is named."""
     for name, fact in report.facts.items():
         typer.echo(f"{name}: {fact}")
     for grid in report.grids:

@@ -176,9 +176,10 @@ def _measure_cell(
         ranker.rank(task, queries)
         seconds.append(time.perf_counter() - start)
     kept = seconds[1:] or seconds  # the first warms up, where there is time for another
-    return ScaleCell(**{**facts, "seconds": statistics.median(kept), "peak_bytes": _peak_bytes()})
+    return ScaleCell(**{**facts, "seconds": statistics.median(kept), "peak_bytes": peak_bytes()})
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Most memory that this process has had."""
     # kilobytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
