@@ -104,8 +104,8 @@ EMBEDDED = BuiltinModel(
     name="embedded",
     description="embedded-base trained for the six tasks",
     hashes={
-        "adapter.safetensors": "0809e30d7c73f3799b88b08e453c6aeb018899efb9e2a9cdac33e04574669e69",
-        "uwe.json": "f2137ec6cefe4c8353ff698d56dbfdd6efd8ab5d4b2e3c12f88536bed9f67357",
+        "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
+        "uwe.json": "b07d8ecdb3115c1de4dc1bbdb43cf44e245b3c5f3b3c30cd36bfab33368c8bc5",
     },
     package=("uwe_core", "models/embedded"),
 )

@@ -27,13 +27,14 @@ def _sections(name: str, app: typer.Typer) -> list[str]:
 
 
 def _described(name: str, command: Any) -> list[str]:
-    inner = getattr(command, "commands", None)
-    if inner is not None:
-        return [line for each in inner for line in _described(f"{name} {each}", inner[each])]
+    inner = getattr(command, "commands", None) or {}
+    below = [line for each in inner for line in _described(f"{name} {each}", inner[each])]
+    if inner and not command.invoke_without_command:
+        return below
     lines = [f"## `{name}`", "", command.help or "", "", "| | default | |", "|---|---|---|"]
     context = typer.Context(command, info_name=name)
     lines += [_row(parameter, context) for parameter in command.params if parameter.name != "help"]
-    return [*lines, ""]
+    return [*lines, "", *below]
 
 
 def _row(parameter: Any, context: typer.Context) -> str:

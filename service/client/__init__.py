@@ -16,25 +16,42 @@ from service.client.errors import (
     UnavailableError,
     UnknownTaskError,
 )
-from service.client.results import IndexSummary, ModelSummary, QueryResult, Rankings, Readiness, Target, Task, Truncated
+from service.client.exchange import RankOptions
+from service.client.results import (
+    Contribution,
+    IndexSummary,
+    ModelSummary,
+    QueryResult,
+    Rankings,
+    Readiness,
+    ScoreExplanation,
+    Target,
+    Task,
+    Token,
+    Truncated,
+)
 from service.client.retries import Retries
 
 __all__ = [
     "AsyncUweClient",
     "ClientError",
+    "Contribution",
     "IndexSummary",
     "InvalidResponseError",
     "ModelSummary",
     "NoAnswerError",
     "QueryResult",
+    "RankOptions",
     "Rankings",
     "Readiness",
     "RefusedError",
     "Retries",
+    "ScoreExplanation",
     "ServerFaultError",
     "Target",
     "Task",
     "TimedOutError",
+    "Token",
     "TooLargeError",
     "Truncated",
     "UnauthorisedError",

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import httpx
 
@@ -17,6 +17,7 @@ from service.client.exchange import (
     Again,
     Call,
     Outcome,
+    RankOptions,
     address,
     judge,
     limits_of,
@@ -63,24 +64,24 @@ class AsyncUweClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def rank(self, task: str, queries: str | Sequence[str], *, top_k: int | None = None) -> Rankings:
+    async def rank(self, task: str, queries: str | Sequence[str], **options: Unpack[RankOptions]) -> Rankings:
         """See `UweClient.rank`."""
-        return await self._answer(rank_call(task, queries, top_k))
+        return await self._answer(rank_call(task, queries, options))
 
     async def rank_many(
         self,
         task: str,
         queries: Iterable[str],
         *,
-        top_k: int | None = None,
         batch_size: int = BATCH_SIZE,
         concurrency: int = CONCURRENCY,
+        **options: Unpack[RankOptions],
     ) -> AsyncIterator[QueryResult]:
         """See `UweClient.rank_many`; requests on their way are cancelled when it ends early."""
         waiting: deque[asyncio.Task[Rankings]] = deque()
         try:
             for start, batch in batches(queries, batch_size, concurrency):
-                waiting.append(asyncio.create_task(self._rank_batch(task, start, batch, top_k)))
+                waiting.append(asyncio.create_task(self._rank_batch(task, start, batch, options)))
                 if len(waiting) == concurrency:
                     for result in (await waiting.popleft()).results:
                         yield result
@@ -100,9 +101,9 @@ class AsyncUweClient:
         """See `UweClient.ready`."""
         return await self._answer(ready_call())
 
-    async def _rank_batch(self, task: str, start: int, batch: list[str], top_k: int | None) -> Rankings:
+    async def _rank_batch(self, task: str, start: int, batch: list[str], options: RankOptions) -> Rankings:
         with telling_where(start):
-            return await self.rank(task, batch, top_k=top_k)
+            return await self.rank(task, batch, **options)
 
     async def _answer(self, call: Call[Result]) -> Result:
         attempt = 1

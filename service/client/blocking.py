@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import httpx
 
@@ -18,6 +18,7 @@ from service.client.exchange import (
     Again,
     Call,
     Outcome,
+    RankOptions,
     address,
     judge,
     limits_of,
@@ -77,18 +78,18 @@ class UweClient:
         """Close the connections."""
         self._http.close()
 
-    def rank(self, task: str, queries: str | Sequence[str], *, top_k: int | None = None) -> Rankings:
-        """The best `top_k` targets (the task's default where None) for one query or several, in one request."""
-        return self._answer(rank_call(task, queries, top_k))
+    def rank(self, task: str, queries: str | Sequence[str], **options: Unpack[RankOptions]) -> Rankings:
+        """The best targets for one query or several, in one request; see `RankOptions`."""
+        return self._answer(rank_call(task, queries, options))
 
     def rank_many(
         self,
         task: str,
         queries: Iterable[str],
         *,
-        top_k: int | None = None,
         batch_size: int = BATCH_SIZE,
         concurrency: int = CONCURRENCY,
+        **options: Unpack[RankOptions],
     ) -> Iterator[QueryResult]:
         """Results of any number of queries, in their order, by several requests at once.
 
@@ -98,15 +99,15 @@ class UweClient:
         Args:
             task: name of a task.
             queries: read as they are needed.
-            top_k: targets of each; the task's default where None.
             batch_size: queries in one request; the service's `max_queries` is the most.
             concurrency: requests at once.
+            options: see `RankOptions`.
         """
         waiting: deque[Future[Rankings]] = deque()
         with ThreadPoolExecutor(concurrency, thread_name_prefix="uwe-client") as pool:
             try:
                 for start, batch in batches(queries, batch_size, concurrency):
-                    waiting.append(pool.submit(self._rank_batch, task, start, batch, top_k))
+                    waiting.append(pool.submit(self._rank_batch, task, start, batch, options))
                     if len(waiting) == concurrency:
                         yield from waiting.popleft().result().results
                 while waiting:
@@ -127,9 +128,9 @@ class UweClient:
         """
         return self._answer(ready_call())
 
-    def _rank_batch(self, task: str, start: int, batch: list[str], top_k: int | None) -> Rankings:
+    def _rank_batch(self, task: str, start: int, batch: list[str], options: RankOptions) -> Rankings:
         with telling_where(start):
-            return self.rank(task, batch, top_k=top_k)
+            return self.rank(task, batch, **options)
 
     def _answer(self, call: Call[Result]) -> Result:
         attempt = 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -79,10 +79,32 @@ class Again:
     seconds: float
 
 
-def rank_call(task: str, queries: str | Sequence[str], top_k: int | None) -> Call[Rankings]:
+class RankOptions(TypedDict, total=False):
+    """What may be asked beside the queries; the service says what each means and what it is without.
+
+    Attributes:
+        top_k: targets of each query; the task's default where None.
+        explain: how each score comes about.
+        offset: targets left out at the top.
+        min_score: lowest score of a target.
+        min_confidence: lowest confidence of a target.
+        exclude: ids of targets that are not wanted.
+    """
+
+    top_k: int | None
+    explain: bool
+    offset: int
+    min_score: float
+    min_confidence: float
+    exclude: Sequence[str]
+
+
+def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     """Rank the targets of a task for one query or several."""
     texts = [queries] if isinstance(queries, str) else list(queries)
-    body: dict[str, Any] = {"queries": texts} | ({} if top_k is None else {"top_k": top_k})
+    body: dict[str, Any] = {"queries": texts} | {name: value for name, value in options.items() if value is not None}
+    if "exclude" in body:
+        body["exclude"] = list(body["exclude"])
     # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
     content = json.dumps(body, separators=(",", ":")).encode("ascii")
     return Call("POST", f"/rank/{quote(task, safe='')}", partial(rankings_of, queries=len(texts)), content)

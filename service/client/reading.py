@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from service.client.results import IndexSummary, ModelSummary, QueryResult, Rankings, Readiness, Target, Task, Truncated
+from service.client.results import (
+    Contribution,
+    IndexSummary,
+    ModelSummary,
+    QueryResult,
+    Rankings,
+    Readiness,
+    ScoreExplanation,
+    Target,
+    Task,
+    Token,
+    Truncated,
+)
 
 Kind = TypeVar("Kind")
 
@@ -51,6 +63,7 @@ def _query_result(body: Any) -> QueryResult:
         query=_of(str, fields["query"]),
         targets=tuple(map(_target, _of(list, fields["targets"]))),
         truncated=None if fields.get("truncated") is None else _truncated(fields["truncated"]),
+        query_tokens=None if fields.get("query_tokens") is None else _tokens(fields["query_tokens"]),
     )
 
 
@@ -63,7 +76,37 @@ def _target(body: Any) -> Target:
         normalised_score=float(_of((int, float), fields["normalised_score"])),
         rank=_of(int, fields["rank"]),
         metadata=_of(dict, fields["metadata"]),
+        confidence=None if fields.get("confidence") is None else float(_of((int, float), fields["confidence"])),
+        explanation=None if fields.get("explanation") is None else _explanation(fields["explanation"]),
     )
+
+
+def _explanation(body: Any) -> ScoreExplanation:
+    fields = _of(dict, body)
+    return ScoreExplanation(
+        tokens=_tokens(fields["tokens"]),
+        pairs=tuple(map(_contribution, _of(list, fields["pairs"]))),
+        rest=tuple(float(_of((int, float), part)) for part in _of(list, fields["rest"])),
+    )
+
+
+def _contribution(body: Any) -> Contribution:
+    fields = _of(dict, body)
+    return Contribution(
+        query_token=_of(int, fields["query_token"]),
+        target_token=_of(int, fields["target_token"]),
+        contribution=float(_of((int, float), fields["contribution"])),
+    )
+
+
+def _tokens(body: Any) -> tuple[Token, ...]:
+    return tuple(map(_token, _of(list, body)))
+
+
+def _token(body: Any) -> Token:
+    fields = _of(dict, body)
+    start, end = (None if fields[edge] is None else _of(int, fields[edge]) for edge in ("start", "end"))
+    return Token(_of(str, fields["token"]), start, end)
 
 
 def _truncated(body: Any) -> Truncated:

@@ -8,6 +8,45 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token of a query or of a target, and the characters of the text that it was made of.
+
+    Attributes:
+        token: as the tokenizer writes it.
+        start: first character, in code points from 0; None of a special token, which is not in the text.
+        end: the character after the last.
+    """
+
+    token: str
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A query token that met a target token, by their positions, and what the pair adds to the score."""
+
+    query_token: int
+    target_token: int
+    contribution: float
+
+
+@dataclass(frozen=True)
+class ScoreExplanation:
+    """A score in parts: all of `pairs` and all of `rest` sum to it.
+
+    Attributes:
+        tokens: of the target.
+        pairs: the larger ones, largest first.
+        rest: per query token, what its smaller pairs add together.
+    """
+
+    tokens: tuple[Token, ...]
+    pairs: tuple[Contribution, ...]
+    rest: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Target:
     """A ranked target.
 
@@ -15,6 +54,8 @@ class Target:
         score: the model's own score; grows with the length of the query.
         normalised_score: in [-1, 1], comparable between queries.
         rank: 1 is best.
+        confidence: probability of being relevant; None where the model was not calibrated for the task.
+        explanation: where it was asked for.
     """
 
     id: str
@@ -23,6 +64,8 @@ class Target:
     normalised_score: float
     rank: int
     metadata: Mapping[str, Any]
+    confidence: float | None = None
+    explanation: ScoreExplanation | None = None
 
 
 @dataclass(frozen=True)
@@ -35,11 +78,12 @@ class Truncated:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The ranking of one query, best target first."""
+    """The ranking of one query, best target first; with the query's tokens where an explanation was asked for."""
 
     query: str
     targets: tuple[Target, ...]
     truncated: Truncated | None
+    query_tokens: tuple[Token, ...] | None = None
 
 
 @dataclass(frozen=True)

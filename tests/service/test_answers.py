@@ -84,8 +84,8 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
         source(FakeRanker()).key("nurse", 9),
         source(FakeRanker()).key("nurse", 10, explain=True),
         source(FakeRanker()).key("nurse", 10, Narrowing(offset=1)),
-        source(FakeRanker()).key("nurse", 10, Narrowing(min_score=0)),
-        source(FakeRanker()).key("nurse", 10, Narrowing(min_confidence=0)),
+        source(FakeRanker()).key("nurse", 10, Narrowing(min_score=0.0)),
+        source(FakeRanker()).key("nurse", 10, Narrowing(min_confidence=0.0)),
         source(FakeRanker()).key("nurse", 10, Narrowing(exclude=frozenset({"1"}))),
     ]
     assert len({key, *others}) == 11

@@ -100,6 +100,20 @@ def test_rankings_are_what_the_service_says(client: TestClient, blocking: uwe.Uw
     assert [result.truncated for result in rankings.results] == [None, uwe.Truncated(600, 512)]
 
 
+def test_explanations_and_parts_of_a_ranking_are_what_the_service_says(
+    client: TestClient, blocking: uwe.UweClient
+) -> None:
+    asked: uwe.RankOptions = {"top_k": 2, "offset": 1, "exclude": ["3"], "explain": True}
+    (said,) = client.post("/rank/job2skill", json={"query": "nurse", **asked}).json()["results"]
+    (result,) = blocking.rank("job2skill", "nurse", **asked).results
+    assert result.query_tokens == tuple(uwe.Token(**token) for token in said["query_tokens"])
+    assert [target.id for target in result.targets] == [target["id"] for target in said["targets"]]
+    for target, told in zip(result.targets, said["targets"], strict=True):
+        assert target.explanation is not None
+        assert target.explanation.pairs == tuple(uwe.Contribution(**pair) for pair in told["explanation"]["pairs"])
+        assert list(target.explanation.rest) == told["explanation"]["rest"]
+
+
 def test_a_single_query_has_the_tasks_own_number_of_targets(blocking: uwe.UweClient) -> None:
     (result,) = blocking.rank("skill2job", "weld").results
     assert (result.query, len(result.targets)) == ("weld", 10)
@@ -116,6 +130,9 @@ def test_tasks_and_readiness(client: TestClient, blocking: uwe.UweClient) -> Non
     [
         (uwe.Target, schemas.Target),
         (uwe.Truncated, schemas.Truncated),
+        (uwe.Token, schemas.Token),
+        (uwe.Contribution, schemas.Contribution),
+        (uwe.ScoreExplanation, schemas.ScoreExplanation),
         (uwe.QueryResult, schemas.QueryResult),
         (uwe.ModelSummary, schemas.ModelSummary),
         (uwe.IndexSummary, schemas.IndexSummary),
