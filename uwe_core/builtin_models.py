@@ -105,7 +105,7 @@ EMBEDDED = BuiltinModel(
     description="embedded-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
-        "uwe.json": "b07d8ecdb3115c1de4dc1bbdb43cf44e245b3c5f3b3c30cd36bfab33368c8bc5",
+        "uwe.json": "247f17d71b20803d60ac2eb7d88dc70628221e8402460043fb58308802fcd7a0",
     },
     package=("uwe_core", "models/embedded"),
 )
