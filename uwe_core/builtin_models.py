@@ -105,7 +105,7 @@ EMBEDDED = BuiltinModel(
     description="embedded-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
-        "uwe.json": "247f17d71b20803d60ac2eb7d88dc70628221e8402460043fb58308802fcd7a0",
+        "uwe.json": "fcd952824239af5eeda51863152a45881be3f91348d1476bc9a8d1f6d99d1991",
     },
     package=("uwe_core", "models/embedded"),
 )

@@ -45,6 +45,12 @@ def forwarded(app: TestClient) -> httpx.MockTransport:
 
 
 @pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Room for as many requests as a client sends at once."""
+    return settings.model_copy(update={"max_waiting": 16})
+
+
+@pytest.fixture
 def blocking(client: TestClient) -> Iterator[uwe.UweClient]:
     with uwe.UweClient("http://testserver", transport=forwarded(client), retries=uwe.Retries(1)) as blocking:
         yield blocking
@@ -236,7 +242,7 @@ def test_batches_are_the_queries_in_parts(queries: list[str], size: int) -> None
 
 def test_the_asynchronous_client_says_the_same(blocking: uwe.UweClient, settings: Settings) -> None:
     async def answers() -> tuple[Any, ...]:
-        async with asynchronous(create_app(settings.model_copy(update={"max_waiting": 16}), FakeRanker())) as client:
+        async with asynchronous(create_app(settings, FakeRanker())) as client:
             many = [result async for result in client.rank_many("job2skill", _QUERIES, batch_size=2, concurrency=2)]
             with pytest.raises(uwe.UnknownTaskError):
                 await client.rank("nonsense", "nurse")
