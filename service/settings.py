@@ -24,7 +24,7 @@ from uwe_core.errors import ConfigurationError
 from uwe_core.home import default_home
 from uwe_core.scoring.candidates import CandidateConfig
 from uwe_core.tasks import RankingTask, standard_tasks
-from uwe_core.token_index import StorageType
+from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         description="Of the encoder's arithmetic: `float32`, `bfloat16` or `int8`; `auto` measures the first two.",
     )
     storage: StorageType = Field(
-        default="float32",
+        default=SERVED_STORAGE,
         description="Precision in which token indexes are stored: `float32`, `bfloat16`, `float16` or `int8`.",
     )
     threads: int = Field(default=0, ge=0, description="Threads of computation; 0 takes the processor quota.")

@@ -54,7 +54,7 @@ from uwe_core.gradients.gradient_cache import StepLimits
 from uwe_core.home import default_home, fetched_model
 from uwe_core.model import UweModel
 from uwe_core.scoring.candidates import CandidateKind
-from uwe_core.token_index import StorageType
+from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 benchmark_app = typer.Typer(no_args_is_help=True, help="Measure latency and cost.")
@@ -88,7 +88,7 @@ def _prepare() -> None:
 def precompute(
     spaces: Annotated[list[str] | None, typer.Argument(help="Names of target spaces; all where none is named.")] = None,
     model: Model = "embedded",
-    dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = "float32",
+    dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = SERVED_STORAGE,
     export: Annotated[
         list[str] | None, typer.Option(help="Also export the encoder, for such as openvino-float32 or onnx-int8.")
     ] = None,

@@ -22,7 +22,7 @@ from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.model import UweModel
-from uwe_core.token_index import StorageType
+from uwe_core.token_storage import SERVED_STORAGE, StorageType
 from uwe_core.trainer.trainer import TrainResult
 
 BUILD = "build"
@@ -83,7 +83,7 @@ class OfflineJob:
         write_report(report, folder)
         return report
 
-    def precompute(self, home: Path, dtype: StorageType = "float32") -> Sequence[Precomputed]:
+    def precompute(self, home: Path, dtype: StorageType = SERVED_STORAGE) -> Sequence[Precomputed]:
         """The token indexes of every target space under `home`."""
         catalogue = SpaceCatalogue(home)
         model = UweModel.from_pretrained(self.model, device=self.device)

@@ -15,6 +15,8 @@ TORCH_TYPES: dict[StorageType, torch.dtype] = {
     "float16": torch.float16,
     "int8": torch.int8,
 }
+# Served unless told otherwise: a query reads a quarter of the bytes, and MAP moves by less than 0.1 (docs/latency.md).
+SERVED_STORAGE: StorageType = "int8"
 # The whole numbers of int8 are symmetric, so that a token and its negative are stored alike.
 LARGEST_INT8 = 127
 

@@ -38,6 +38,7 @@ class RunningServer:
             "UWE_PORT": "0",
             "UWE_BACKEND": "torch",
             "UWE_PRECISION": "float32",
+            "UWE_STORAGE": "float32",
             **variables,
         }
         self.log = log
