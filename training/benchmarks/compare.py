@@ -26,7 +26,7 @@ from uwe_core.errors import InputError, UweError
 
 HEADER = ("", "p50, ms", "p95, ms", "p99, ms", "times the service", "same top targets", "what")
 FLOAT32_TORCH: Candidate = ("torch", "float32")
-SAME_WEIGHTS = ServiceVariant("service in float32", {"backend": "torch", "precision": "float32"})
+SAME_WEIGHTS = ServiceVariant("service in float32", {"backend": "torch", "precision": "float32", "storage": "float32"})
 _TRIAL_QUERIES = 25
 
 
@@ -61,7 +61,9 @@ def measure_compare(
     queries = real_queries(question.data, question.task)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ranker = direct_ranker(model, question.taxonomy, question.task, question.home, question.device, FLOAT32_TORCH)
+        ranker = direct_ranker(
+            model, question.taxonomy, question.task, question.home, question.device, FLOAT32_TORCH, "float32"
+        )
         interaction = ranker.model.interaction
         if question.ranking_task.exclude_query or interaction.kind != "soft_late_interaction":
             raise InputError("others are compared on tasks that leave no target out, by soft late interaction")

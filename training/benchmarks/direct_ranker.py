@@ -12,6 +12,7 @@ from uwe_core.model import UweModel
 from uwe_core.ranker import RankableSpace, Ranker
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.token_index import open_or_build
+from uwe_core.token_storage import StorageType
 
 
 def task_of(taxonomy: str, task: str) -> RankingTask:
@@ -26,8 +27,15 @@ def task_of(taxonomy: str, task: str) -> RankingTask:
     return tasks[task]
 
 
-def direct_ranker(
-    model: str, taxonomy: str, task: str, home: Path, device: str, way: Candidate, threads: int | None = None
+def direct_ranker(  # noqa: PLR0913, PLR0917 - as many choices as the service has
+    model: str,
+    taxonomy: str,
+    task: str,
+    home: Path,
+    device: str,
+    way: Candidate,
+    storage: StorageType,
+    threads: int | None = None,
 ) -> Ranker:
     """A ranker of one task; its token index is built where there is none yet.
 
@@ -38,6 +46,7 @@ def direct_ranker(
         home: of taxonomies, indexes and exported encoders.
         device: of the model.
         way: the backend and precision in which queries are encoded.
+        storage: of the token index.
         threads: of computation; the processor quota where None.
 
     Raises:
@@ -48,7 +57,7 @@ def direct_ranker(
     space = catalogue.open(ranking_task.target_space)
     loaded = UweModel.from_pretrained(model, device=device)
     with progress_bar(space.info.name) as bar:
-        index = open_or_build(catalogue.indexes, loaded.encoder, space, progress=bar.update)
+        index = open_or_build(catalogue.indexes, loaded.encoder, space, storage, bar.update)
     rankable = RankableSpace(loaded, space, index)
     encoding = use_backend(loaded.encoder, *way, catalogue.exports, threads)
     return Ranker(loaded, {space.info.name: rankable}, {task: ranking_task}, encoding)

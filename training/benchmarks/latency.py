@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from training.benchmarks.closed_loop import Measured, Progress, Rounds, take_turns
 from training.benchmarks.contestants import (
     AskedAgain,
@@ -27,6 +29,7 @@ from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, rat
 from training.benchmarks.service_process import REMEMBER_NOTHING, ServiceVariant, running_service
 from uwe_core.backends.choosing import Candidate
 from uwe_core.tasks import RankingTask
+from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 HEADER = ("", "p50, ms", "p95, ms", "p99, ms", "answers", "times the first row", "what")
 
@@ -129,7 +132,7 @@ def _contestants(
     floor: list[Contestant] = []
     for model in models:
         shown = Path(model).name
-        directs: dict[tuple[Candidate, int], Contestant] = {}
+        directs: dict[tuple[Candidate, StorageType, int], Contestant] = {}
         for variant in variants:
             service = stack.enter_context(running_service(variant.over(**question.settings(model)), logs))
             client = stack.enter_context(kept_open(service.url))
@@ -137,14 +140,15 @@ def _contestants(
             contestants.append(
                 service_contestant(f"{shown}: {variant.name}", client, question.task, question.top_k, note)
             )
-            if (service.way, service.threads) not in directs:
+            storage = TypeAdapter(StorageType).validate_python(variant.settings.get("storage", SERVED_STORAGE))
+            if (service.way, storage, service.threads) not in directs:
                 ranker = direct_ranker(
                     model, question.taxonomy, question.task, question.home, question.device,
-                    service.way, service.threads,
+                    service.way, storage, service.threads,
                 )  # fmt: skip
-                name = f"{shown}: Ranker.rank"
+                name = f"{shown}: Ranker.rank, index in {storage}"
                 direct = DirectRanker(name, ranker, question.task, question.top_k, service.threads)
-                directs[service.way, service.threads] = direct
+                directs[service.way, storage, service.threads] = direct
             floor = floor or [health_contestant(client), refusal_contestant(client, question.top_k)]
         contestants += directs.values()
         contestants.append(_remembering(stack, question, model, variants[0], logs))
