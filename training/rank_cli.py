@@ -12,12 +12,13 @@ import typer
 
 from training.options import Device, Home, Model
 from training.ranking.answers import Answer
-from training.ranking.here import rank_here, ranker_of, task_named
+from training.ranking.here import rank_here, ranker_of
 from training.ranking.outputs import Put, json_lines, parquet_rows, tables
 from training.ranking.queries import QuerySource, file_queries, given_queries, piped_queries
 from training.ranking.there import client_of, rank_there
 from training.terminal import progress_bar
 from uwe_core.home import default_home
+from uwe_core.tasks import standard_task
 
 # What a server decides for itself.
 _LOCAL = ("model", "taxonomy", "device", "home")
@@ -44,7 +45,7 @@ def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
 ) -> None:
     """Rank texts of the command line, of a file or of standard input."""
     _refuse_contradictions(context, texts, file, column, out, as_json)
-    chosen = None if server else task_named(task, taxonomy)
+    chosen = None if server else standard_task(task, taxonomy)
     source = _source(texts, file, column)
     if chosen is None:
         with client_of(server or "", api_key) as client:

@@ -32,9 +32,14 @@ class InteractionConfig(BaseModel):
     query_reduction: QueryReduction = "sum"
 
     @property
+    def compares_tokens(self) -> bool:
+        """Whether each token of a query meets the single tokens of a target, not their mean."""
+        return self.kind in ("soft_late_interaction", "max_sim")
+
+    @property
     def bounded_by_query_length(self) -> bool:
         """Whether scores grow with the number of query tokens (and are made comparable by dividing by it)."""
-        return self.query_reduction == "sum" and self.kind in ("soft_late_interaction", "max_sim")
+        return self.query_reduction == "sum" and self.compares_tokens
 
 
 def inverse_norms(tokens: Float[Tensor, "*texts dim"]) -> Float[Tensor, "*texts"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from uwe_core.errors import UnknownTaskError
+
 
 class RankingTask(BaseModel):
     """A task `T(Q, Y)`: rank every target of `target_space` for a query.
@@ -28,6 +30,18 @@ def is_standard(task: RankingTask) -> bool:
     """Whether it is one of the six, over any taxonomy; a task of one's own may have the name of one and is not it."""
     taxonomy = task.target_space.rpartition("-")[0]
     return standard_tasks(taxonomy).get(task.name) == task
+
+
+def standard_task(name: str, taxonomy: str) -> RankingTask:
+    """One of the six tasks over a taxonomy.
+
+    Raises:
+        UnknownTaskError: there is none of that name.
+    """
+    tasks = standard_tasks(taxonomy)
+    if name not in tasks:
+        raise UnknownTaskError(name, sorted(tasks))
+    return tasks[name]
 
 
 def standard_tasks(taxonomy: str) -> dict[str, RankingTask]:

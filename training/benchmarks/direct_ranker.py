@@ -7,24 +7,11 @@ from pathlib import Path
 from training.terminal import progress_bar
 from uwe_core.backends.choosing import Candidate, use_backend
 from uwe_core.catalogue import SpaceCatalogue
-from uwe_core.errors import UnknownTaskError
 from uwe_core.model import UweModel
 from uwe_core.ranker import RankableSpace, Ranker
-from uwe_core.tasks import RankingTask, standard_tasks
+from uwe_core.tasks import standard_task
 from uwe_core.token_index import open_or_build
 from uwe_core.token_storage import StorageType
-
-
-def task_of(taxonomy: str, task: str) -> RankingTask:
-    """One of the six tasks over a taxonomy.
-
-    Raises:
-        UnknownTaskError: there is none of that name.
-    """
-    tasks = standard_tasks(taxonomy)
-    if task not in tasks:
-        raise UnknownTaskError(task, sorted(tasks))
-    return tasks[task]
 
 
 def direct_ranker(  # noqa: PLR0913, PLR0917 - as many choices as the service has
@@ -52,7 +39,7 @@ def direct_ranker(  # noqa: PLR0913, PLR0917 - as many choices as the service ha
     Raises:
         UweError: a model, taxonomy or task that is not here.
     """
-    ranking_task = task_of(taxonomy, task)
+    ranking_task = standard_task(task, taxonomy)
     catalogue = SpaceCatalogue(home)
     space = catalogue.open(ranking_task.target_space)
     loaded = UweModel.from_pretrained(model, device=device)

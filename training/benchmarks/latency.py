@@ -21,14 +21,14 @@ from training.benchmarks.contestants import (
     refusal_contestant,
     service_contestant,
 )
-from training.benchmarks.direct_ranker import direct_ranker, task_of
+from training.benchmarks.direct_ranker import direct_ranker
 from training.benchmarks.percentiles import Ratio
 from training.benchmarks.plots import spread
 from training.benchmarks.real_queries import real_queries
 from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, ratio_cell, summary_cells
 from training.benchmarks.service_process import REMEMBER_NOTHING, ServiceVariant, running_service
 from uwe_core.backends.choosing import Candidate
-from uwe_core.tasks import RankingTask
+from uwe_core.tasks import RankingTask, standard_task
 from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 HEADER = ("", "p50, ms", "p95, ms", "p99, ms", "answers", "times the first row", "what")
@@ -61,7 +61,7 @@ class Question:
         Raises:
             UnknownTaskError: there is none of that name.
         """
-        return task_of(self.taxonomy, self.task)
+        return standard_task(self.task, self.taxonomy)
 
     def settings(self, model: str) -> dict[str, str]:
         """The service's, with nothing remembered."""

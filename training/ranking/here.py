@@ -9,22 +9,10 @@ from pathlib import Path
 from training.precompute import precompute
 from training.ranking.answers import Answer
 from uwe_core.catalogue import SpaceCatalogue
-from uwe_core.errors import TextError, UnknownTaskError
+from uwe_core.errors import TextError
 from uwe_core.model import UweModel
 from uwe_core.ranker import RankableSpace, Ranker
-from uwe_core.tasks import RankingTask, standard_tasks
-
-
-def task_named(name: str, taxonomy: str) -> RankingTask:
-    """One of the six tasks over that taxonomy.
-
-    Raises:
-        UnknownTaskError: there is none of that name.
-    """
-    tasks = standard_tasks(taxonomy)
-    if name not in tasks:
-        raise UnknownTaskError(name, sorted(tasks))
-    return tasks[name]
+from uwe_core.tasks import RankingTask
 
 
 def ranker_of(task: RankingTask, model: str, device: str, home: Path) -> Ranker:

@@ -20,8 +20,6 @@ from uwe_core.gradients.two_way_scores import TwoWayScores
 from uwe_core.interaction import InteractionConfig
 from uwe_core.types import RaggedTokens
 
-TOKEN_KINDS = ("soft_late_interaction", "max_sim")
-
 # Shares in a softmax over a batch become as small as numbers can be, and a CPU takes fifty times as long over those.
 SMALLEST_GRADIENT = 1e-16
 
@@ -46,7 +44,7 @@ class TokenBlocks:
     """All queries beside all targets, in blocks of a group of each.
 
     Attributes:
-        config: a kind of `TOKEN_KINDS`.
+        config: one that compares tokens.
         queries: one side of the blocks.
         targets: the other.
         memory: buffers as large as the largest block, used by one after the other: the cache keeps them.

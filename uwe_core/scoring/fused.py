@@ -6,22 +6,18 @@ neighbours, so that they find a stored token in the GPU's cache once one of them
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig, inverse_norms
+from uwe_core.scoring.exponents import power_of_two_factor
 from uwe_core.scoring.fused_kernel import QUERY_TOKENS, TARGETS, score_block
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import TokenIndex
 from uwe_core.types import Offsets, Scores
-
-# Zero times infinity would be NaN; with this factor the largest dot product already takes everything.
-_LARGEST_FACTOR = 1e36
 
 
 class FusedScorer:
@@ -32,12 +28,10 @@ class FusedScorer:
     """
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
-        if interaction.kind not in ("soft_late_interaction", "max_sim"):
-            raise ConfigurationError(f"the fused kernel compares tokens; {interaction.kind} does not")
+        self._factor = power_of_two_factor(interaction)
         self._index = index
         self._interaction = interaction
         self._offsets = index.offsets.to(index.embeddings.device)
-        self._factor = min(math.log2(math.e) / interaction.interaction_temperature, _LARGEST_FACTOR)
 
     @torch.inference_mode()
     def score(self, queries: TokenEmbeddings) -> Scores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig, inverse_norms
+from uwe_core.scoring.exponents import power_of_two_factor
 from uwe_core.scoring.native_kernel import compiled, multiplies_int8
 from uwe_core.scoring.packed_queries import LANES, pack_floats, pack_int8
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -27,8 +26,6 @@ _PIECE_ELEMENTS = 1 << 17
 _PIECE_ROWS = 2048
 # Query tokens of one pass over the index: their packed components stay in a second-level cache.
 _PASS_TOKENS = 256
-# Zero times infinity would be NaN; with this factor the largest dot product already takes everything.
-_LARGEST_FACTOR = 1e36
 # Rows that the kernel works on at once, at most.
 _ROWS_AT_ONCE = 8
 
@@ -44,8 +41,7 @@ class NativeScorer:
     """
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
-        if interaction.kind not in ("soft_late_interaction", "max_sim"):
-            raise ConfigurationError(f"the compiled kernel compares tokens; {interaction.kind} does not")
+        self._factor = power_of_two_factor(interaction)
         self._index = index
         self._interaction = interaction
         self._bounds: list[int] = index.offsets.tolist()
@@ -69,7 +65,6 @@ class NativeScorer:
         fill = self._int8_dots(tokens, tiles) if self._in_int8 else self._float_dots(tokens, tiles)
         weights = self._weights(queries, tokens, tiles)
         bounds = queries.offsets.contiguous()
-        factor = min(math.log2(math.e) / self._interaction.interaction_temperature, _LARGEST_FACTOR)
         rows = self._piece_rows(tiles)
 
         def work(pieces: Iterator[_Piece]) -> None:
@@ -78,7 +73,8 @@ class NativeScorer:
                 fill(self._bounds[first], self._bounds[last], dots)
                 self._kernel.scores(
                     dots.data_ptr(), self._index.inverse_norms.data_ptr(), self._index.offsets.data_ptr(),
-                    self._index.order.data_ptr(), first, last, tiles, factor, weights.data_ptr(), bounds.data_ptr(),
+                    self._index.order.data_ptr(), first, last, tiles, self._factor,
+                    weights.data_ptr(), bounds.data_ptr(),
                     len(queries), scores.data_ptr(), len(self._index), room.data_ptr(),
                 )  # fmt: skip
 

@@ -24,7 +24,7 @@ class Scorer(Protocol):
 
 def make_scorer(index: TokenIndex, interaction: InteractionConfig) -> Scorer:
     """The fastest exact scorer of an interaction, on the device that holds the index."""
-    if interaction.kind not in ("soft_late_interaction", "max_sim"):
+    if not interaction.compares_tokens:
         return PooledScorer(index, interaction)
     device = index.embeddings.device.type
     if device == "cpu" and find_spec("llvmlite") is not None:
