@@ -21,6 +21,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.TextError: (422, "invalid_text"),
     errors.InvalidTextError: (422, "invalid_text"),
     errors.EmptyTextError: (422, "empty_text"),
+    errors.LongTextError: (413, "too_large"),
     errors.LimitError: (413, "too_large"),
     errors.UnknownTaskError: (404, "unknown_task"),
     errors.UnknownSpaceError: (404, "unknown_space"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +188,34 @@ class TokenIndex:
         )
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
         return cls(manifest, tokens.embeddings, tokens.inverse_norms, offsets, torch.tensor(order), tokens.scales)
+
+    @classmethod
+    def of_tokens(
+        cls, encoder: TokenEncoder, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]
+    ) -> TokenIndex:
+        """An index in memory, float32, of targets that are encoded already, on the device that holds their tokens.
+
+        Args:
+            encoder: that encoded them, or a backend of its.
+            space: the targets.
+            tokens: raw token embeddings of each target, in the order of the space.
+        """
+        counts = torch.tensor([len(target) for target in tokens])
+        order = counts.argsort(stable=True)
+        embeddings = torch.cat([tokens[target] for target in order.tolist()])
+        manifest = IndexManifest(
+            space=space.info.name,
+            encoder_fingerprint=encoder.fingerprint,
+            space_fingerprint=space.fingerprint,
+            dtype="float32",
+            dim=encoder.dim,
+            targets=len(space),
+            tokens=len(embeddings),
+            truncated_targets=0,
+            checksums={},
+        )
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
+        return cls(manifest, embeddings, inverse_norms(embeddings), offsets, order)
 
     def save(self, folder: Path) -> None:
         """Write `index.json` and `tokens.safetensors`; all or nothing."""

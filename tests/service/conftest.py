@@ -76,13 +76,16 @@ class FakeRanker:
             summaries[name] = SpaceSummary(info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999)
         return summaries
 
-    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+    def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
+        return [characters(text) for text in texts]
+
+    def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
         for position, query in enumerate(queries):
             reason = unreadable_reason(query)
             if reason is not None:
                 raise (InvalidTextError if query.strip() else EmptyTextError)(position, reason)
         cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
-        return TokenisedTexts([[ord(character) for character in query] for query in queries], cuts)
+        return TokenisedTexts([[ord(character) for character in query][:most_tokens] for query in queries], cuts)
 
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
         self.started.set()
