@@ -25,6 +25,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.LimitError: (413, "too_large"),
     errors.UnknownTaskError: (404, "unknown_task"),
     errors.UnknownSpaceError: (404, "unknown_space"),
+    errors.UnknownModelError: (404, "unknown_model"),
     errors.SlowBodyError: (408, "request_timeout"),
     errors.DataError: (422, "invalid_data"),
     errors.LeakError: (422, "invalid_data"),

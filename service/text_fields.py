@@ -39,6 +39,11 @@ class TextField:
                 raise LongTextError(position, reason, self.place(position))
 
 
+def text_field(name: str, text: str | None, plural: str, texts: Sequence[str] | None) -> TextField:
+    """The field that a caller used, of one for a text and one for several."""
+    return TextField(name, [text], several=False) if text is not None else TextField(plural, texts or [])
+
+
 @contextmanager
 def naming(*fields: TextField) -> Iterator[None]:
     """Errors about one of several texts name its place, where positions count through all fields in this order."""

@@ -9,6 +9,7 @@
     │   ├── LimitError             too many texts, or a text too long
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
+    │   ├── UnknownModelError      another model ranks here
     │   ├── SlowBodyError          a request's body took too long to arrive
     │   ├── DataError              a raw data file is not what it should be (file and line)
     │   ├── LeakError              a text of a test set among those to train on
@@ -96,6 +97,13 @@ class UnknownSpaceError(InputError):
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"no target space '{name}'; there are: {', '.join(known)}")
+
+
+class UnknownModelError(InputError):
+    """Another model than the named one ranks here."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no model '{name}'; this one is called: {', '.join(known)}")
 
 
 class SlowBodyError(InputError):

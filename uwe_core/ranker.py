@@ -46,7 +46,8 @@ Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 # One pass of the encoder may be padded to twice its real tokens: a long text among short ones gets a pass of its own.
 _PADDING = 2
-_TASK_OF_THE_MOMENT = RankingTask(
+# Of targets of the moment, which no space holds.
+GIVEN_TASK = RankingTask(
     name="given", description="Targets that come with the queries.", queries="texts", target_space="given"
 )
 
@@ -248,7 +249,7 @@ class Ranker:
             tokens: of each target, as `encode` gives them.
         """
         index = TokenIndex.of_tokens(self.model.encoder, space, tokens)
-        task = _TASK_OF_THE_MOMENT.model_copy(update={"target_space": space.info.name})
+        task = GIVEN_TASK.model_copy(update={"target_space": space.info.name})
         rankable = RankableSpace(self.model, space, index)
         return Ranker(self.model, {space.info.name: rankable}, {task.name: task}, self.encoding)
 

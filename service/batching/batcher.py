@@ -232,7 +232,7 @@ class Batcher:
         """The JSON of each query by its text."""
         tokenised = await self._tokenise([key.text for key in keys])
         answers = await self._done(
-            PendingRequest(engine=engine, task=source.task, keys=keys, tokenised=tokenised, deadline=deadline)
+            PendingRequest(source=source, engine=engine, keys=keys, tokenised=tokenised, deadline=deadline)
         )
         return {key.text: answer for key, answer in answers.items()}
 

@@ -41,3 +41,8 @@ class EmbeddedTexts:
 
     tokens: list[Float[Tensor, "text_tokens dim"]]
     truncations: list[Truncation]
+
+    @property
+    def dimension(self) -> int:
+        """Components of an embedding; there is at least one text."""
+        return self.tokens[0].shape[1]

@@ -12,10 +12,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 from torch import Tensor
 
-from service.answers import AnswerKey
+from service.answers import AnswerKey, AnswerSource
 from service.engine import RankingEngine
 from uwe_core.encoder import TokenisedTexts, Truncation
-from uwe_core.tasks import RankingTask
 
 TokenIds: TypeAlias = tuple[int, ...]
 Key = TypeVar("Key", bound=Hashable)
@@ -95,11 +94,12 @@ class PendingRequest(PendingWork[AnswerKey, bytes]):
     """The queries of one request, and the promise of the JSON of their rankings.
 
     Attributes:
-        engine: what ranks them.
+        source: the task, and what is ranked.
+        engine: what ranks it.
     """
 
+    source: AnswerSource
     engine: RankingEngine
-    task: RankingTask
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -117,10 +117,10 @@ class SharedPass:
     def _select(self, query: PendingQuery, scores: dict[tuple[_Space, TokenIds], QueryScores]) -> list[RankedTarget]:
         request, key = query.request, query.key
         row = scores[_space(query), query.token_ids]
-        return request.engine.select(request.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
+        return request.engine.select(request.source.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
 
     def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
-        found = query.request.engine.explain(query.request.task, query.key.text, tokens, targets)
+        found = query.request.engine.explain(query.request.source.task, query.key.text, tokens, targets)
         explained = [replace(target, explanation=why) for target, why in zip(targets, found.targets, strict=True)]
         return _Ranking(explained, found.query_tokens)
 
@@ -132,4 +132,4 @@ class SharedPass:
 
 
 def _space(query: PendingQuery) -> _Space:
-    return query.request.engine, query.request.task.target_space
+    return query.request.engine, query.request.source.task.target_space
