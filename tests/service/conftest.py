@@ -169,7 +169,9 @@ def ranker() -> FakeRanker:
 def words(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Ranker:
     """A ranker with a real encoder, random and tiny, of the task `words` over three targets."""
     folder = save_tiny_model("bert", tmp_path_factory.mktemp("model") / "bert")
-    model = UweModel.from_pretrained(folder, device="cpu").with_interaction(InteractionConfig(interaction_temperature=1))
+    model = UweModel.from_pretrained(folder, device="cpu").with_interaction(
+        InteractionConfig(interaction_temperature=1)
+    )
     space = TargetSpace(SpaceInfo(name="words"), ["0", "1", "2"], ["nurse", "weld metal", "bake bread"])
     task = RankingTask(name="words", description="Words.", queries="words", target_space="words")
     rankable = RankableSpace(model, space, TokenIndex.build(model.encoder, space))
