@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -33,7 +34,8 @@ from service.while_connected import while_connected
 router = APIRouter(tags=["reranking"])
 
 
-class Ranked(NamedTuple):
+@dataclass(frozen=True)
+class Ranked:
     """One of the texts, by its position in the request."""
 
     index: int
@@ -62,17 +64,13 @@ async def rerank(body: TeiRerankRequest, request: Request, state: State, loaded:
     ]
 
 
-@router.post(
-    "/v1/rerank", response_model=CohereRerankResponse, response_model_exclude_none=True, responses=ERRORS
-)  # fmt: skip
+@router.post("/v1/rerank", response_model=CohereRerankResponse, response_model_exclude_none=True, responses=ERRORS)
 async def rerank_v1(body: CohereRerankRequest, request: Request, state: State, loaded: Ready) -> Any:
     """Rank `documents` for a query: the shape of Cohere's first version."""
     return await reranked("1", body, request, state, loaded)
 
 
-@router.post(
-    "/v2/rerank", response_model=CohereRerankResponse, response_model_exclude_none=True, responses=ERRORS
-)  # fmt: skip
+@router.post("/v2/rerank", response_model=CohereRerankResponse, response_model_exclude_none=True, responses=ERRORS)
 async def rerank_v2(body: CohereRerankRequest, request: Request, state: State, loaded: Ready) -> Any:
     """Rank `documents` for a query: the shape of Cohere's second version."""
     return await reranked("2", body, request, state, loaded)
