@@ -19,6 +19,7 @@ from service.keys import Scope
 from service.loading import load_ranker
 from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
 from service.routes import catalogue, embed, given_targets, health, rank, rerank
+from service.routes.playground import add_playground
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
 from service.state import ServiceState
@@ -65,6 +66,8 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
     install_error_handlers(app)
     for routes in (rank, given_targets, rerank, embed, catalogue, health):
         app.include_router(routes.router)
+    if settings.playground:
+        add_playground(app)
     describe_keys(app)
     return app
 

@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     )
     metrics_need_admin: bool = Field(default=False, description="`/metrics` needs a key with the scope `admin`.")
     docs_pages: bool = Field(default=True, description="Serve the pages `/docs` and `/redoc`.")
+    playground: bool = Field(default=True, description="Serve the page for people at `/`.")
     cors_origins: tuple[Origin, ...] = Field(
         default_factory=tuple, description="Origins whose pages may call from a browser; `*` is all."
     )

@@ -21,9 +21,9 @@ from tests.docker.deployment import (
     alert_rules,
     dashboard,
     dashboard_queries,
-    program,
     read_yaml,
 )
+from tests.programs import program
 from tests.service.test_end_to_end import running
 from uwe_core.tasks import standard_tasks
 
