@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,15 +49,6 @@ def test_reranking_is_ranking(
             | ({"document": {"text": target["text"]}} if with_text else {})
             for target in targets[:top_n]
         ]
-
-
-def test_the_examples_of_the_docs_are_answered(words_client: TestClient) -> None:
-    page = (Path(__file__).parent.parent.parent / "docs/rerank-and-embed.md").read_text()
-    examples = re.findall(r"curl -s 127\.0\.0\.1:8000(/\S+) .*?-d '(.*?)'\n", page, re.DOTALL)
-    assert {path for path, _ in examples} == {"/rank", "/rerank", "/v2/rerank", "/embed"}
-    for path, body in examples:
-        response = words_client.post(path, json=json.loads(body))
-        assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("path", _COHERE)
