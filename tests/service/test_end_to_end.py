@@ -157,6 +157,15 @@ def test_embeddings_are_the_encoders_and_reranking_is_ranking(client: httpx.Clie
     )
 
 
+def test_the_examples_of_the_docs_are_answered(client: httpx.Client) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/rerank-and-embed.md").read_text()
+    examples = re.findall(r"curl -s 127\.0\.0\.1:8000(/\S+) .*?-d '(.*?)'\n", page, re.DOTALL)
+    assert {path for path, _ in examples} == {"/rank", "/rerank", "/v2/rerank", "/embed"}
+    for path, body in examples:
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code == 200, response.text
+
+
 @pytest.mark.parametrize("task", ["job2skill", "jobnorm"])
 def test_explanations_sum_to_the_scores_and_cut_the_tokens_out_of_their_texts(client: httpx.Client, task: str) -> None:
     queries = ["Pharmacy Technician (m/f/d), nights", "registered nurse", "weld " * 600]
