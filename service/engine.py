@@ -10,9 +10,11 @@ from torch import Tensor
 
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.explanation import Explanation
+from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import QueryScores, RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.ranker import QueryScores, RankableSpace, RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.scoring.candidates import CandidateScores
+from uwe_core.served_spaces import ServedSpaces
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.types import Scores
@@ -22,6 +24,9 @@ class RankingEngine(Protocol):
     """Tasks over loaded spaces, and the stages of ranking; see `uwe_core.ranker.Ranker`."""
 
     tasks: Mapping[str, RankingTask]
+    # Replaced by one assignment when a space changes.
+    served: ServedSpaces
+    model: UweModel
 
     @property
     def calibrated_tasks(self) -> Set[str]:
@@ -38,7 +43,7 @@ class RankingEngine(Protocol):
         ...
 
     def space_summaries(self) -> Mapping[str, SpaceSummary]:
-        """The loaded spaces by name."""
+        """The live spaces by name."""
         ...
 
     def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
@@ -49,12 +54,13 @@ class RankingEngine(Protocol):
         """Token embeddings of each query."""
         ...
 
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+    def score(self, space: RankableSpace, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
         """Scores of a space, a row for each query: of every target, or of its candidates."""
         ...
 
     def select(
         self,
+        rankable: RankableSpace,
         task: RankingTask,
         query: str,
         scores: QueryScores,
@@ -67,7 +73,7 @@ class RankingEngine(Protocol):
 
     def explain(
         self,
-        task: RankingTask,
+        rankable: RankableSpace,
         query: str,
         query_tokens: Float[Tensor, "query_tokens dim"],
         targets: Sequence[RankedTarget],

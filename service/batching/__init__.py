@@ -1,5 +1,5 @@
 """Continuous batching: requests wait here, off the event loop, for the one thread that computes."""
 
-from service.batching.batcher import Batcher
+from service.batching.batcher import Batcher, Pins
 
-__all__ = ["Batcher"]
+__all__ = ["Batcher", "Pins"]

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from service.lru_cache import LruCache
 from service.observability import Metrics
 from service.settings import Settings
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.errors import NotReadyError, OverloadedError, TextError, WorkerError
+from uwe_core.errors import NotReadyError, OverloadedError, StaleFingerprintError, TextError, WorkerError
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.tasks import RankingTask
 
@@ -36,6 +37,16 @@ _LONGEST_KEPT_ANSWER = 1 << 16
 # Between attempts to compute anything at all after the computing thread died, in seconds; the last one repeats.
 _RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 _PROBE_TEXT = "nurse"
+
+
+class Pins(NamedTuple):
+    """Fingerprints that a request names, so that it is answered by these and nothing else; None is whatever is live."""
+
+    index: str | None = None
+    model: str | None = None
+
+
+UNPINNED = Pins()
 
 
 class Batcher:
@@ -80,13 +91,26 @@ class Batcher:
         metrics.embedding_cache_bytes.set_function(lambda: embeddings.weight)
         self._start(self._work)
 
-    def source(self, task: str) -> AnswerSource:
-        """What the answers of a task come from."""
-        return self._sources[task]
+    def source(self, task: RankingTask, pins: Pins = UNPINNED) -> AnswerSource:
+        """What the answers of a task come from now, or under the fingerprints that were named.
+
+        Raises:
+            UnknownSpaceError: the task's space is not here.
+            StaleFingerprintError: neither what is live nor what is kept has these fingerprints.
+        """
+        space = self._engine.served.space(task.target_space, pins.index)
+        source = self._sources.get(task.name)
+        if source is None or source.space is not space or source.task is not task:
+            source = AnswerSource.of(self._engine, task, space)
+            if self._engine.tasks.get(task.name) is task and pins.index is None:
+                self._sources[task.name] = source
+        if pins.model is not None and pins.model != source.model_fingerprint:
+            raise StaleFingerprintError("the model", pins.model, source.model_fingerprint)
+        return source
 
     async def rank(
         self,
-        task: str,
+        task: str | AnswerSource,
         texts: Sequence[str],
         top_k: int | None,
         narrowing: Narrowing = WHOLE,
@@ -94,6 +118,13 @@ class Batcher:
         explain: bool = False,
     ) -> list[bytes]:
         """The JSON of each query, in their order, from the cache or computed.
+
+        Args:
+            task: the name of one, over what is live now; or the source that was found for a request.
+            texts: of the queries.
+            top_k: most targets of each; the task's default where None.
+            narrowing: which of the best ones to return.
+            explain: say why each target has its score.
 
         Raises:
             UnknownTaskError: no task of that name.
@@ -103,8 +134,8 @@ class Batcher:
             ShuttingDownError: the server went away before it was done.
             WorkerError, NotReadyError: the computing thread died, and is not there again.
         """
-        ranking_task = self._engine.task(task)
-        source, count = self._sources[task], top_k or ranking_task.default_top_k
+        source = self.source(self._engine.task(task)) if isinstance(task, str) else task
+        count = top_k or source.task.default_top_k
         answers: dict[str, bytes] = {}
         missing: list[AnswerKey] = []
         for text in dict.fromkeys(texts):
@@ -117,7 +148,7 @@ class Batcher:
         self._metrics.observe_lookups("answer", hits=len(answers), misses=len(missing))
         if missing:
             try:
-                answers |= await self._computed(source.task, missing)
+                answers |= await self._computed(source, missing)
             except TextError as error:
                 position = texts.index(missing[error.position].text)
                 raise error.moved(position - error.position) from error
@@ -132,7 +163,7 @@ class Batcher:
         self._closed.set()
         self._queue.close()
 
-    async def _computed(self, task: RankingTask, keys: list[AnswerKey]) -> dict[str, bytes]:
+    async def _computed(self, source: AnswerSource, keys: list[AnswerKey]) -> dict[str, bytes]:
         deadline = time.monotonic() + self._deadline_seconds
         if not self.alive:
             raise NotReadyError("not ready: the computing thread is being started again")
@@ -142,7 +173,7 @@ class Batcher:
         self._count(+1)
         try:
             tokenised = await self._tokenise([key.text for key in keys])
-            request = PendingRequest(task, keys, tokenised, deadline)
+            request = PendingRequest(source, keys, tokenised, deadline)
             self._queue.put(request)
             try:
                 return await asyncio.wrap_future(request.future)
@@ -250,7 +281,7 @@ class Batcher:
     def _probe(self) -> None:
         task = next(iter(self._engine.tasks.values()))
         tokens = self._engine.encode(self._engine.tokenise([task.example or _PROBE_TEXT]))
-        self._engine.score(task.target_space, tokens)
+        self._engine.score(self._engine.served.space(task.target_space), tokens)
 
     def _be_alive(self, alive: bool) -> None:
         self.alive = alive

@@ -7,9 +7,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from service.answers import AnswerKey
+from service.answers import AnswerKey, AnswerSource
 from uwe_core.encoder import TokenisedTexts, Truncation
-from uwe_core.tasks import RankingTask
 
 
 @dataclass(eq=False)
@@ -19,12 +18,13 @@ class PendingRequest:
     Only the computing thread takes queries and answers them; `future` may be cancelled or failed on any thread.
 
     Attributes:
+        source: the task, and the version of the space that is ranked.
         keys: of the queries, which hold their texts.
         deadline: when it is given up, in seconds of `time.monotonic`.
         future: of the JSON of each query, by text.
     """
 
-    task: RankingTask
+    source: AnswerSource
     keys: list[AnswerKey]
     tokenised: TokenisedTexts
     deadline: float

@@ -17,7 +17,7 @@ from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.ranker import QueryScores, RankedTarget
+from uwe_core.ranker import QueryScores, RankableSpace, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan
 
@@ -86,23 +86,27 @@ class SharedPass:
 
     def _score(
         self, queries: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]
-    ) -> dict[tuple[str, TokenIds], QueryScores]:
-        by_space: dict[str, dict[TokenIds, None]] = {}
+    ) -> dict[tuple[RankableSpace, TokenIds], QueryScores]:
+        by_space: dict[RankableSpace, dict[TokenIds, None]] = {}
         for query in queries:
-            by_space.setdefault(query.request.task.target_space, {})[query.token_ids] = None
-        scores: dict[tuple[str, TokenIds], QueryScores] = {}
+            by_space.setdefault(query.request.source.space, {})[query.token_ids] = None
+        scores: dict[tuple[RankableSpace, TokenIds], QueryScores] = {}
         for space, texts in by_space.items():
             rows = self._engine.score(space, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
             scores |= {(space, text): row for text, row in zip(texts, rows, strict=True)}
         return scores
 
-    def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], QueryScores]) -> list[RankedTarget]:
-        task, key = query.request.task, query.key
-        row = scores[task.target_space, query.token_ids]
-        return self._engine.select(task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
+    def _select(
+        self, query: PendingQuery, scores: dict[tuple[RankableSpace, TokenIds], QueryScores]
+    ) -> list[RankedTarget]:
+        source, key = query.request.source, query.key
+        row = scores[source.space, query.token_ids]
+        return self._engine.select(
+            source.space, source.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing
+        )
 
     def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
-        found = self._engine.explain(query.request.task, query.key.text, tokens, targets)
+        found = self._engine.explain(query.request.source.space, query.key.text, tokens, targets)
         explained = [replace(target, explanation=why) for target, why in zip(targets, found.targets, strict=True)]
         return _Ranking(explained, found.query_tokens)
 
