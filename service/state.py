@@ -14,7 +14,7 @@ from service.settings import Settings
 from uwe_core.errors import NotReadyError, ShuttingDownError
 
 # A job looks up between two texts; what it writes, it writes in less.
-_STOPPING_SECONDS = 1.0
+_STOPPING_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 

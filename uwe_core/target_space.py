@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -114,7 +115,7 @@ class TargetSpace:
         return cls(info, list(columns["id"]), list(columns["text"]), pa.table(others))
 
     @classmethod
-    def from_csv(cls, info: SpaceInfo, source: Path | BinaryIO) -> TargetSpace:
+    def from_csv(cls, info: SpaceInfo, source: Path | io.BytesIO) -> TargetSpace:
         """Read a UTF-8 CSV file with the columns `id` and `text`; every other column becomes metadata.
 
         Raises:

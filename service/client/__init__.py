@@ -6,7 +6,9 @@ from service.client.asynchronous import AsyncUweClient
 from service.client.blocking import UweClient
 from service.client.errors import (
     ClientError,
+    ConflictError,
     InvalidResponseError,
+    JobFailedError,
     NoAnswerError,
     RefusedError,
     ServerFaultError,
@@ -14,30 +16,37 @@ from service.client.errors import (
     TooLargeError,
     UnauthorisedError,
     UnavailableError,
+    UnknownSpaceError,
     UnknownTaskError,
 )
 from service.client.exchange import RankOptions
 from service.client.results import (
     Contribution,
     IndexSummary,
+    Job,
     ModelSummary,
     QueryResult,
     Rankings,
     Readiness,
     ScoreExplanation,
+    Space,
     Target,
     Task,
     Token,
     Truncated,
 )
 from service.client.retries import Retries
+from service.client.space_calls import SpaceFacts, Targets
 
 __all__ = [
     "AsyncUweClient",
     "ClientError",
+    "ConflictError",
     "Contribution",
     "IndexSummary",
     "InvalidResponseError",
+    "Job",
+    "JobFailedError",
     "ModelSummary",
     "NoAnswerError",
     "QueryResult",
@@ -48,7 +57,10 @@ __all__ = [
     "Retries",
     "ScoreExplanation",
     "ServerFaultError",
+    "Space",
+    "SpaceFacts",
     "Target",
+    "Targets",
     "Task",
     "TimedOutError",
     "Token",
@@ -56,6 +68,7 @@ __all__ = [
     "Truncated",
     "UnauthorisedError",
     "UnavailableError",
+    "UnknownSpaceError",
     "UnknownTaskError",
     "UweClient",
 ]

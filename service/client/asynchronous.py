@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -22,12 +22,23 @@ from service.client.exchange import (
     judge,
     limits_of,
     rank_call,
+    rank_space_call,
     ready_call,
     standing_headers,
     tasks_call,
 )
-from service.client.results import QueryResult, Rankings, Readiness, Task
+from service.client.results import Job, QueryResult, Rankings, Readiness, Space, Task
 from service.client.retries import Retries
+from service.client.space_calls import (
+    SpaceFacts,
+    Targets,
+    check_made,
+    delete_space_call,
+    job_call,
+    patch_space_call,
+    put_space_call,
+    spaces_call,
+)
 
 Result = TypeVar("Result")
 _RETRIES = Retries()
@@ -92,6 +103,48 @@ class AsyncUweClient:
             for request in waiting:
                 request.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def rank_space(self, space: str, queries: str | Sequence[str], **options: Unpack[RankOptions]) -> Rankings:
+        """See `UweClient.rank_space`."""
+        return await self._answer(rank_space_call(space, queries, options))
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """See `UweClient.spaces`."""
+        return await self._answer(spaces_call())
+
+    async def put_space(self, name: str, targets: Targets, **facts: Unpack[SpaceFacts]) -> Job:
+        """See `UweClient.put_space`."""
+        return await self._answer(put_space_call(name, targets, facts))
+
+    async def patch_space(
+        self,
+        name: str,
+        *,
+        put: Iterable[Mapping[str, Any]] = (),
+        remove: Iterable[str] = (),
+        fingerprint: str | None = None,
+    ) -> Job:
+        """See `UweClient.patch_space`."""
+        return await self._answer(patch_space_call(name, put, remove, fingerprint))
+
+    async def delete_space(self, name: str) -> Job:
+        """See `UweClient.delete_space`."""
+        return await self._answer(delete_space_call(name))
+
+    async def job(self, identifier: str) -> Job:
+        """See `UweClient.job`."""
+        return await self._answer(job_call(identifier))
+
+    async def wait_for(
+        self, job: Job, progress: Callable[[Job], None] = lambda _: None, seconds_between: float = 0.2
+    ) -> Job:
+        """See `UweClient.wait_for`."""
+        call = job_call(job.id)
+        while not job.over:
+            await self._sleep(seconds_between)
+            job = await self._answer(call)
+            progress(job)
+        return check_made(job, call)
 
     async def tasks(self) -> tuple[Task, ...]:
         """See `UweClient.tasks`."""

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 from service.client.results import (
     Contribution,
     IndexSummary,
+    Job,
     ModelSummary,
     QueryResult,
     Rankings,
     Readiness,
     ScoreExplanation,
+    Space,
     Target,
     Task,
     Token,
@@ -43,6 +45,28 @@ def rankings_of(body: Any, queries: int) -> Rankings:
 def tasks_of(body: Any) -> tuple[Task, ...]:
     """The list of tasks."""
     return tuple(map(_task, _of(list, _of(dict, body)["tasks"])))
+
+
+def spaces_of(body: Any) -> tuple[Space, ...]:
+    """The list of spaces."""
+    return tuple(map(_space, _of(list, _of(dict, body)["spaces"])))
+
+
+def job_of(body: Any) -> Job:
+    """A change of a space."""
+    fields = _of(dict, body)
+    error = None if fields["error"] is None else _of(dict, fields["error"])
+    return Job(
+        id=_of(str, fields["id"]),
+        space=_of(str, fields["space"]),
+        kind=_of(str, fields["kind"]),
+        state=_of(str, fields["state"]),
+        done=_of(int, fields["done"]),
+        total=_of(int, fields["total"]),
+        encoded=_of(int, fields["encoded"]),
+        fingerprint=_text_or_none(fields["fingerprint"]),
+        error=None if error is None else (_of(str, error["code"]), _of(str, error["message"])),
+    )
 
 
 def readiness_of(body: Any) -> Readiness:
@@ -130,6 +154,27 @@ def _task(body: Any) -> Task:
         default_top_k=_of(int, fields["default_top_k"]),
         example=None if fields.get("example") is None else _of(str, fields["example"]),
     )
+
+
+def _space(body: Any) -> Space:
+    fields = _of(dict, body)
+    return Space(
+        name=_of(str, fields["name"]),
+        kind=_of(str, fields["kind"]),
+        language=_of(str, fields["language"]),
+        licence=_text_or_none(fields.get("licence")),
+        attribution=_text_or_none(fields.get("attribution")),
+        fingerprint=_of(str, fields["fingerprint"]),
+        index_fingerprint=_of(str, fields["index_fingerprint"]),
+        targets=_of(int, fields["targets"]),
+        editable=_of(bool, fields.get("editable", False)),
+        warnings=tuple(_of(str, warning) for warning in _of(list, fields.get("warnings", []))),
+        previous_fingerprint=_text_or_none(fields.get("previous_fingerprint")),
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _of(str, value)
 
 
 def _of(kind: type[Kind] | tuple[type[Kind], ...], value: Any) -> Kind:

@@ -70,8 +70,8 @@ def test_csv_is_the_same_space_as_json(client: TestClient) -> None:
 
 def test_a_change_adds_replaces_and_removes_and_encodes_only_new_texts(client: TestClient) -> None:
     put(client, "courses", "nurse", "weld metal", "bake bread", "welder")
-    change = {"put": [{"id": "2", "text": "care"}, {"id": "5", "text": "baker", "metadata": {"x": 1}}, {"id": "4", "text": "nurse"}],
-              "remove": ["1", "absent"]}  # fmt: skip
+    new = {"id": "5", "text": "baker", "metadata": {"x": 1}}
+    change = {"put": [{"id": "2", "text": "care"}, new, {"id": "4", "text": "nurse"}], "remove": ["1", "absent"]}
     job = patch(client, "courses", **change)
     assert (job["done"], job["total"], job["encoded"]) == (4, 4, 2)
     assert contents(client, "courses") == {
@@ -122,9 +122,11 @@ def test_a_task_follows_its_space_and_keeps_it(start: Start) -> None:
     put(start(), "courses", "nurse", "weld metal")
     task = {"name": "job2course", "description": "", "queries": "jobs", "target_space": "courses", "example": "nurse"}
     client = start(tasks={"job2course": RankingTask.model_validate(task)})
-    texts = lambda: [
-        t["text"] for t in client.post("/rank/job2course", json={"query": "nurse"}).json()["results"][0]["targets"]
-    ]
+
+    def texts() -> list[str]:
+        answer = client.post("/rank/job2course", json={"query": "nurse"}).json()
+        return [target["text"] for target in answer["results"][0]["targets"]]
+
     assert set(texts()) == {"nurse", "weld metal"}
     patch(client, "courses", put=[{"id": "2", "text": "baker"}])
     assert set(texts()) == {"nurse", "baker"}
@@ -155,29 +157,35 @@ def test_no_name_leads_out_of_the_folder(client: TestClient, home: Path, name: s
     assert sorted(path for path in home.rglob("*") if "indexes" not in path.parts) == files
 
 
+def one(**fields: Any) -> dict[str, Any]:
+    return {"targets": [{"id": "x", "text": "nurse", **fields}]}
+
+
+def two(**fields: Any) -> dict[str, Any]:
+    return {"targets": [{"id": "x", "text": "nurse", "metadata": {"a": 1}}, {"text": "baker", **fields}]}
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"targets": []}, "targets: "),
-        ({"targets": [{"id": "x", "text": ""}]}, "target 'x': text: "),
-        ({"targets": [{"id": "x", "text": "nurse"}, {"id": "y"}]}, "target 'y': text: "),
-        ({"targets": [{"text": "nurse"}]}, "target 0: id: "),
-        ({"targets": [{"id": "x", "text": "nurse"}, {"id": "x", "text": "baker"}]}, "the id 'x' stands for more than one"),
-        ({"targets": [{"id": "x", "text": "a\x00b"}]}, "the text of 'x' "),
-        ({"targets": [{"id": "x", "text": " "}]}, "the text of 'x' "),
-        ({"targets": [{"id": "x", "text": "nurse", "metadata": {"text": 1}}]}, "target 'x': metadata cannot have the key 'text'"),
-        ({"targets": [{"id": "x", "text": "nurse", "metadata": {"a": {"b": 1}}}]}, "target 'x': metadata.a"),
-        ({"targets": [{"id": "x", "text": "nurse", "metadata": {"a": [1, "b"]}}]}, "target 'x': metadata 'a' is a list of"),
-        (
-            {"targets": [{"id": "x", "text": "nurse", "metadata": {"a": 1}}, {"id": "y", "text": "b", "metadata": {"a": "1"}}]},
-            "target 'y': metadata 'a' is a text, and a number in 'x'",
-        ),
-        ({"targets": [{"id": "x", "text": "nurse", "metadata": {"a": 2**70}}]}, "a"),
-        ({"targets": [{"id": "x", "text": "nurse"}], "language": "not a tag!"}, "language: "),
-        ({"targets": [{"id": "x", "text": "nurse"}], "nonsense": 1}, "nonsense: "),
-        ([], ""),
+        (one(text=""), "target 'x': text: "),
+        (two(id="y", text=1), "target 'y': text: "),
+        (two(), "target 1: id: "),
+        (two(id="x"), "the id 'x' stands for more than one"),
+        (two(id="y", text="a\x00b"), "the text of 'y' "),
+        (one(text=" "), "the text of 'x' "),
+        (two(id="y", text="unheard"), "the text of 'y' "),
+        (one(metadata={"text": 1}), "target 'x': metadata cannot have the key 'text'"),
+        (one(metadata={"a": {"b": 1}}), "target 'x': metadata.a"),
+        (one(metadata={"a": [1, "b"]}), "target 'x': metadata 'a' is a list of"),
+        (two(id="y", metadata={"a": "1"}), "target 'y': metadata 'a' is a text, and a number in 'x'"),
+        (one(aliases=["a\x00b"]), "target 'x': an alias "),
+        (one() | {"language": "not a tag!"}, "language: "),
+        (one() | {"nonsense": 1}, "nonsense: "),
+        ([], "courses: "),
     ],
-)  # fmt: skip
+)
 def test_bad_uploads_name_the_target_and_change_nothing(client: TestClient, body: Any, message: str) -> None:
     status, code, told = refusal(client.put("/spaces/courses", json=body))
     assert (status, code) == (422, "invalid_data")
@@ -197,9 +205,15 @@ def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("id,words\n1,nurse\n", "no column text"), ("", "CSV"), ("id,text\n1,nurse\n1,baker\n", "the id '1'"), ("id,text\n,nurse\n", "id is"),
-     ("id,text\n1,\n", "the text of '1'"), ("id,text,text\n1,a,b\n", "2 columns")],
-)  # fmt: skip
+    [
+        ("id,words\n1,nurse\n", "no column text"),
+        ("", "CSV"),
+        ("id,text\n1,nurse\n1,baker\n", "the id '1'"),
+        ("id,text\n,nurse\n", "id is"),
+        ("id,text\n1,\n", "the text of '1'"),
+        ("id,text,text\n1,a,b\n", "2 columns"),
+    ],
+)
 def test_bad_csv_is_refused(client: TestClient, content: str, message: str) -> None:
     status, code, told = refusal(client.put("/spaces/courses", content=content, headers={"Content-Type": "text/csv"}))
     assert (status, code) == (422, "invalid_data")
