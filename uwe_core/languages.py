@@ -16,7 +16,4 @@ def language_warnings(languages: tuple[str, ...] | None, space: SpaceInfo) -> li
     """What the owner of a space should know before its rankings are believed."""
     if languages is None or space.language.partition("-")[0].lower() in languages:
         return []
-    return [
-        f"the texts are in '{space.language}' and the model reads {', '.join(languages)}: rankings may be poor;"
-        " docs/model-card.md says for what the model is made"
-    ]
+    return [f"the texts are in '{space.language}' and the model reads {', '.join(languages)}: rankings may be poor"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 LIVE_FORMAT = 1
 POINTER_FILE = "live.json"
 _LOCK_FILE = ".lock"
+_GONE = ".gone"
+# What a killed process was writing; others may be writing there now, but none for so long.
+_ABANDONED_SECONDS = 3600.0
 _VERSION = r"^[0-9a-f]{16}$"
 
 
@@ -167,18 +171,33 @@ class LiveSpaceStore:
 
     def _remove_indexes(self, name: str, texts: set[str]) -> None:
         """Remove the token indexes of some texts, and the candidate indexes beside them, made by whatever model."""
-        removed = set()
-        for manifest_file in (self.indexes / name).glob(f"*/{MANIFEST_FILE}"):
-            try:
-                manifest = read_facts(manifest_file, IndexManifest, INDEX_FORMAT)
-            except ArtefactError:  # a candidate index, or one of another release
-                continue
-            if manifest.space_fingerprint in texts:
-                removed.add(manifest.fingerprint)
-                shutil.rmtree(manifest_file.parent, ignore_errors=True)
-        for facts_file in (self.indexes / name).glob("candidates-*/*.json") if removed else ():
-            if any(fingerprint in facts_file.read_text(encoding="utf-8") for fingerprint in removed):
-                shutil.rmtree(facts_file.parent, ignore_errors=True)
+        folder = self.indexes / name
+        unused = {found.fingerprint: path for path, found in _manifests(folder) if found.space_fingerprint in texts}
+        for facts_file in folder.glob("candidates-*/*.json") if unused else ():
+            if any(fingerprint in facts_file.read_text(encoding="utf-8") for fingerprint in unused):
+                _remove(facts_file.parent)
+        for path in unused.values():
+            _remove(path)
+        for left in folder.glob(".*"):
+            forgotten = left.suffix == ".part" and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS
+            if forgotten or left.suffix == _GONE:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _manifests(folder: Path) -> Iterator[tuple[Path, IndexManifest]]:
+    """The token indexes in a folder, of whatever model."""
+    for file in folder.glob(f"[!.]*/{MANIFEST_FILE}"):
+        try:
+            yield file.parent, read_facts(file, IndexManifest, INDEX_FORMAT)
+        except ArtefactError:  # a candidate index, or one of another release
+            continue
+
+
+def _remove(folder: Path) -> None:
+    """Remove an index: its name goes first, so that a process that is killed leaves nothing that looks like one."""
+    gone = folder.with_name(f".{folder.name}{_GONE}")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def version_of(space: TargetSpace) -> str:

@@ -18,7 +18,7 @@ async def jobs(loaded: Ready) -> JobList:
     return JobList(jobs=[JobStatus.model_validate(job) for job in loaded.live.jobs()])
 
 
-@router.get("/jobs/{identifier}", responses={404: {"model": ErrorResponse}})
-async def job(identifier: Annotated[str, Path(description="Id of the job.")], loaded: Ready) -> JobStatus:
+@router.get("/jobs/{id}", responses={404: {"model": ErrorResponse}})
+async def job(identifier: Annotated[str, Path(alias="id", description="Id of the job.")], loaded: Ready) -> JobStatus:
     """One job; the last hundred are remembered until the server stops."""
     return JobStatus.model_validate(loaded.live.job(identifier))

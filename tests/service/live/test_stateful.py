@@ -46,22 +46,22 @@ class Spaces(RuleBasedStateMachine):
         for name in ranker_of(self.client).spaces.keys() & {"one", "two"}:
             finished(self.client, self.client.delete(f"/spaces/{name}"))
 
-    @rule(name=_NAMES, targets=_TARGETS.filter(bool))
-    def upload(self, name: str, targets: dict[str, tuple[str, dict[str, int]]]) -> None:
-        put(self.client, name, *as_json(targets))
-        self.expected[name] = targets
+    @rule(name=_NAMES, new=_TARGETS.filter(bool))
+    def upload(self, name: str, new: dict[str, tuple[str, dict[str, int]]]) -> None:
+        put(self.client, name, *as_json(new))
+        self.expected[name] = new
 
     @precondition(lambda self: self.expected)
-    @rule(data=st.data(), targets=_TARGETS, removed=st.lists(_IDS))
-    def change(self, data: Any, targets: dict[str, tuple[str, dict[str, int]]], removed: list[str]) -> None:
+    @rule(data=st.data(), new=_TARGETS, removed=st.lists(_IDS))
+    def change(self, data: Any, new: dict[str, tuple[str, dict[str, int]]], removed: list[str]) -> None:
         name = data.draw(st.sampled_from(sorted(self.expected)))
-        gone = [identifier for identifier in removed if identifier not in targets]
-        left = {key: value for key, value in self.expected[name].items() if key not in gone} | targets
-        if not left or not (targets or gone):
-            response = self.client.patch(f"/spaces/{name}", json={"put": as_json(targets), "remove": gone})
+        gone = [identifier for identifier in removed if identifier not in new]
+        left = {key: value for key, value in self.expected[name].items() if key not in gone} | new
+        if not left or not (new or gone):
+            response = self.client.patch(f"/spaces/{name}", json={"put": as_json(new), "remove": gone})
             assert response.status_code == 422
             return
-        patch(self.client, name, put=as_json(targets), remove=gone)
+        patch(self.client, name, put=as_json(new), remove=gone)
         self.expected[name] = left
 
     @precondition(lambda self: self.expected)
@@ -90,5 +90,5 @@ def test_any_sequence_of_changes(tmp_path: Path, model: str) -> None:
     setting = settings_of(tmp_path, model)
     with TestClient(create_app(setting, load_ranker(setting, lambda _: None)), "http://127.0.0.1") as client:
         Spaces.client = client
-        run_state_machine_as_test(Spaces, settings=settings(max_examples=8, stateful_step_count=8, deadline=None))
+        run_state_machine_as_test(Spaces, settings=settings(max_examples=5, stateful_step_count=8, deadline=None))
     torch.set_num_threads(threads)
