@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -113,10 +114,11 @@ def read_patch(name: str, body: bytes) -> SpacePatch:
         DataError: what cannot be used, naming the target.
     """
     patch = _read(name, SpacePatch, body)
-    ids = [target.id for target in patch.put]
-    if len(set(ids)) < len(ids):
-        raise DataError(name, None, f"'put' has the target '{_repeated(ids)}' twice")
-    both = set(ids).intersection(patch.remove)
+    counts = Counter(target.id for target in patch.put)
+    for identifier, count in counts.items():
+        if count > 1:
+            raise DataError(name, None, f"'put' has the target '{identifier}' twice")
+    both = counts.keys() & set(patch.remove)
     if both:
         raise DataError(name, None, f"the target '{min(both)}' is in 'put' and in 'remove'")
     if not patch.put and not patch.remove:
@@ -176,6 +178,8 @@ def _checked(name: str, identifier: str, text: str, metadata: Mapping[str, Any],
 
     if not identifier or len(identifier) > _LONGEST_ID or unreadable_reason(identifier) is not None:
         raise refuse(f"an id is a text of 1 to {_LONGEST_ID} characters")
+    if len(text) > _LONGEST_TEXT:
+        raise refuse(f"the text has {len(text)} characters; it may have {_LONGEST_TEXT}")
     for key in metadata:
         if key in _OWN_COLUMNS or not key or len(key) > _LONGEST_ID or unreadable_reason(key) is not None:
             raise refuse(f"metadata cannot have the key '{key:.64}'")
@@ -229,8 +233,3 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, int | float):
         return "a number"
     return "a text" if isinstance(value, str) else f"a {type(value).__name__}"
-
-
-def _repeated(ids: Sequence[str]) -> str:
-    seen: set[str] = set()
-    return next(identifier for identifier in ids if identifier in seen or seen.add(identifier))  # type: ignore[func-returns-value]

@@ -109,6 +109,7 @@ def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
         ("id,text\n1,nurse\n1,baker\n", "the id '1'"),
         ("id,text\n,nurse\n", "id is"),
         ("id,text\n1,\n", "the text of '1'"),
+        ("id,text\n1," + "a " * 10_001 + "\n", "target '1': the text has 20002 characters"),
         ("id,text,text\n1,a,b\n", "2 columns"),
     ],
 )
