@@ -38,6 +38,14 @@ def check_whole(client: httpx.Client, allowed: set[int]) -> int:
     return int(number)
 
 
+def seconds_of(client: httpx.Client, targets: list[dict[str, Any]]) -> float:
+    start = time.monotonic()
+    job = client.put("/spaces/courses", json={"targets": targets}).json()
+    while client.get(f"/jobs/{job['id']}").json()["finished"] is None:
+        time.sleep(0.005)
+    return time.monotonic() - start
+
+
 @pytest.mark.heavy
 def test_twenty_kills_leave_whole_spaces(tmp_path: Path, model: str) -> None:
     drawn = random.Random(1)
@@ -45,7 +53,7 @@ def test_twenty_kills_leave_whole_spaces(tmp_path: Path, model: str) -> None:
         job = client.put("/spaces/courses", json={"targets": version(0)}).json()
         while client.get(f"/jobs/{job['id']}").json()["finished"] is None:
             time.sleep(0.01)
-        seconds = _seconds_of(client, version(-1)) + _seconds_of(client, version(0))
+        seconds = seconds_of(client, version(-1)) + seconds_of(client, version(0))
     live, moved = 0, 0
     for number in range(1, 21):
         with running_tiny(tmp_path, model) as server, server.ready() as client:
@@ -63,9 +71,19 @@ def test_twenty_kills_leave_whole_spaces(tmp_path: Path, model: str) -> None:
     assert 0 < moved < 20
 
 
-def _seconds_of(client: httpx.Client, targets: list[dict[str, Any]]) -> float:
-    start = time.monotonic()
-    job = client.put("/spaces/courses", json={"targets": targets}).json()
-    while client.get(f"/jobs/{job['id']}").json()["finished"] is None:
-        time.sleep(0.005)
-    return time.monotonic() - start
+@pytest.mark.heavy
+def test_sigterm_stops_an_upload_between_two_texts_and_leaves_nothing_of_it(tmp_path: Path, model: str) -> None:
+    with running_tiny(tmp_path, model) as server, server.ready() as client:
+        seconds_of(client, version(0))
+        targets = [target for number in range(1, 40) for target in version(number)]
+        many = [{**target, "id": f"{number}"} for number, target in enumerate(targets)]
+        client.put("/spaces/courses", json={"targets": many})
+        while not client.get("/jobs").json()["jobs"][0]["done"]:
+            time.sleep(0.01)
+        start = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - start < 3
+    assert not [path for kind in ("spaces", "indexes") for path in (tmp_path / kind).rglob("*.part")]
+    assert len([path for path in (tmp_path / "spaces" / "courses").iterdir() if path.is_dir()]) == 1
+    with running_tiny(tmp_path, model) as server, server.ready() as client:
+        assert check_whole(client, {0}) == 0
