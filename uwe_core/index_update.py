@@ -39,21 +39,22 @@ def index_reusing(
     Raises:
         InputError: a text that cannot be encoded, by its position in the space.
     """
-    tokenised = encoder.tokenise(space.texts)
+    texts = space.texts
+    tokenised = encoder.tokenise(texts)
     counts = [len(ids) for ids in tokenised.token_ids]
-    order = sorted(range(len(space)), key=counts.__getitem__)
+    order = sorted(range(len(texts)), key=counts.__getitem__)
     tokens = GrowingTokens(sum(counts), encoder.dim, dtype)
     places = _Places(encoder, dtype, known)
     encoded = 0
     for done, target in enumerate(order, start=1):
-        place = places.of(space.texts[target])
+        place = places.of(texts[target])
         if place is None:
             tokens.append(encoder.hidden([tokenised.token_ids[target]]))
             encoded += 1
         else:
             tokens.append_stored(*place)
         if progress is not None:
-            progress(done, len(space), encoded)
+            progress(done, len(texts), encoded)
     return tokens.as_index(encoder, space, tokenised, order)
 
 

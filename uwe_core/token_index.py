@@ -278,7 +278,7 @@ class GrowingTokens:
             space_fingerprint=space.fingerprint,
             dtype=self._dtype,
             dim=encoder.dim,
-            targets=len(space),
+            targets=len(order),
             tokens=len(self.embeddings),
             truncated_targets=len(tokenised.truncations),
             checksums={},

@@ -42,8 +42,8 @@ _PROBE_TEXT = "nurse"
 class Pins(NamedTuple):
     """Fingerprints that a request names, so that it is answered by these and nothing else; None is whatever is live."""
 
-    index: str | None = None
-    model: str | None = None
+    index_fingerprint: str | None = None
+    model_fingerprint: str | None = None
 
 
 UNPINNED = Pins()
@@ -98,14 +98,15 @@ class Batcher:
             UnknownSpaceError: the task's space is not here.
             StaleFingerprintError: neither what is live nor what is kept has these fingerprints.
         """
-        space = self._engine.served.space(task.target_space, pins.index)
+        space = self._engine.served.space(task.target_space, pins.index_fingerprint)
         source = self._sources.get(task.name)
         if source is None or source.space is not space or source.task is not task:
             source = AnswerSource.of(self._engine, task, space)
-            if self._engine.tasks.get(task.name) is task and pins.index is None:
+            if self._engine.tasks.get(task.name) is task and pins.index_fingerprint is None:
                 self._sources[task.name] = source
-        if pins.model is not None and pins.model != source.model_fingerprint:
-            raise StaleFingerprintError("the model", pins.model, source.model_fingerprint)
+        asked = pins.model_fingerprint
+        if asked is not None and asked != source.model_fingerprint:
+            raise StaleFingerprintError("the model", asked, source.model_fingerprint)
         return source
 
     async def rank(

@@ -115,7 +115,7 @@ class LiveSpaces:
         """Stop what runs between two texts, and cancel what waits."""
         self._jobs.close(seconds)
 
-    def _ours(self, name: str) -> set[str]:
+    def _ours(self, name: str) -> frozenset[str]:
         """Names of the uploaded spaces and of those on their way, for a change of this one.
 
         Raises:
