@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from uwe_core.encoder import TokenEncoder
+from uwe_core.encoder import TokenEncoder, TokenisedTexts
 from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
@@ -25,6 +25,7 @@ from uwe_core.target_space import TargetSpace
 from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back, stored
 
 __all__ = [
+    "GrowingTokens",
     "IndexManifest",
     "StorageType",
     "TokenGroup",
@@ -167,27 +168,15 @@ class TokenIndex:
                 "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
                 space.info.name, len(tokenised.truncations), encoder.max_tokens, tokenised.truncations[0].position,
             )  # fmt: skip
-        counts = torch.tensor([len(ids) for ids in tokenised.token_ids])
-        tokens = _GrowingTokens(int(counts.sum()), encoder.dim, dtype)
+        counts = sum(len(ids) for ids in tokenised.token_ids)
+        tokens = GrowingTokens(counts, encoder.dim, dtype)
         order: list[int] = []
         for batch in encoder.batches(tokenised):
             tokens.append(batch.tokens.embeddings)
             order.extend(batch.positions)
             if progress is not None:
                 progress(len(order), len(space))
-        manifest = IndexManifest(
-            space=space.info.name,
-            encoder_fingerprint=encoder.fingerprint,
-            space_fingerprint=space.fingerprint,
-            dtype=dtype,
-            dim=encoder.dim,
-            targets=len(space),
-            tokens=len(tokens.embeddings),
-            truncated_targets=len(tokenised.truncations),
-            checksums={},
-        )
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
-        return cls(manifest, tokens.embeddings, tokens.inverse_norms, offsets, torch.tensor(order), tokens.scales)
+        return tokens.as_index(encoder, space, tokenised, order)
 
     @classmethod
     def of_tokens(
@@ -279,23 +268,52 @@ class TokenIndex:
         )
 
 
-class _GrowingTokens:
+class GrowingTokens:
     """Token embeddings that are stored as they come, so that those in float32 never exist as a whole."""
 
     def __init__(self, tokens: int, dim: int, dtype: StorageType) -> None:
-        self._dtype = dtype
+        self._dtype: StorageType = dtype
         self._filled = 0
         self.embeddings = torch.empty(tokens, dim, dtype=TORCH_TYPES[dtype])
         self.inverse_norms = torch.empty(tokens)
         self.scales = torch.empty(tokens) if dtype == "int8" else None
 
     def append(self, tokens: Float[Tensor, "tokens dim"]) -> None:
+        """Some tokens as the encoder gives them."""
         rows = slice(self._filled, self._filled + len(tokens))
         self.embeddings[rows], scales = stored(tokens.cpu(), self._dtype)
         if self.scales is not None and scales is not None:
             self.scales[rows] = scales
         self.inverse_norms[rows] = inverse_norms(read_back(self.embeddings[rows], scales))
         self._filled = rows.stop
+
+    def append_stored(self, index: TokenIndex, first: int, last: int) -> None:
+        """Some tokens of another index of the same storage, as they are."""
+        rows = slice(self._filled, self._filled + last - first)
+        self.embeddings[rows] = index.embeddings[first:last]
+        self.inverse_norms[rows] = index.inverse_norms[first:last]
+        if self.scales is not None and index.scales is not None:
+            self.scales[rows] = index.scales[first:last]
+        self._filled = rows.stop
+
+    def as_index(
+        self, encoder: TokenEncoder, space: TargetSpace, tokenised: TokenisedTexts, order: list[int]
+    ) -> TokenIndex:
+        """The index of a space, of whose targets all tokens came in this order."""
+        manifest = IndexManifest(
+            space=space.info.name,
+            encoder_fingerprint=encoder.fingerprint,
+            space_fingerprint=space.fingerprint,
+            dtype=self._dtype,
+            dim=encoder.dim,
+            targets=len(order),
+            tokens=len(self.embeddings),
+            truncated_targets=len(tokenised.truncations),
+            checksums={},
+        )
+        counts = torch.tensor([len(tokenised.token_ids[target]) for target in order])
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        return TokenIndex(manifest, self.embeddings, self.inverse_norms, offsets, torch.tensor(order), self.scales)
 
 
 def _tensor_names(dtype: StorageType) -> tuple[str, ...]:
