@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from uwe_core.backends.interface import BackendName, BackendPrecision
+from uwe_core.metadata_filter import Condition, MetadataFilter, value_text
 from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
 from uwe_core.scoring.candidates import CandidateConfig
@@ -17,10 +18,47 @@ from uwe_core.token_index import StorageType
 # They are part of the keys of cached answers: thousands of them must not fill the memory.
 _MOST_EXCLUDED = 256
 _LONGEST_EXCLUDED = 256
+_MOST_FILTERED_COLUMNS, _MOST_FILTERED_VALUES, _LONGEST_FILTERED = 8, 32, 128
+
+_FilterText = Annotated[str, Field(max_length=_LONGEST_FILTERED)]
+_FilterValue = bool | int | FiniteFloat | _FilterText
 
 
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class Prefix(_Schema):
+    """A value that begins so."""
+
+    prefix: str = Field(min_length=1, max_length=_LONGEST_FILTERED)
+
+
+FilterField = Annotated[
+    dict[
+        Annotated[str, Field(max_length=_LONGEST_FILTERED)],
+        Annotated[list[_FilterValue], Field(min_length=1, max_length=_MOST_FILTERED_VALUES)] | Prefix | _FilterValue,
+    ],
+    Field(
+        max_length=_MOST_FILTERED_COLUMNS,
+        description="Only targets with these metadata: by column a value, a list of values of which any will do, or "
+        "a prefix. GET /spaces lists a space's columns.",
+        examples=[{"type": ["knowledge"], "isco_group": {"prefix": "25"}}],
+    ),
+]
+
+
+def metadata_filter(fields: FilterField) -> MetadataFilter | None:
+    """The filter that a request asks for; None where it asks for none."""
+    return (
+        MetadataFilter(frozenset(_condition(column, wanted) for column, wanted in fields.items())) if fields else None
+    )
+
+
+def _condition(column: str, wanted: list[_FilterValue] | Prefix | _FilterValue) -> Condition:
+    if isinstance(wanted, Prefix):
+        return Condition(column, prefix=wanted.prefix)
+    return Condition(column, frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted])))
 
 
 class RankRequest(_Schema):
@@ -32,6 +70,7 @@ class RankRequest(_Schema):
                 {"query": "pharmacy technician", "top_k": 3},
                 {"queries": ["nurse", "welder"], "top_k": 10},
                 {"query": "pharmacy technician", "top_k": 3, "explain": True},
+                {"query": "pharmacy technician", "filter": {"type": ["knowledge"]}},
             ]
         }
     )
@@ -54,6 +93,7 @@ class RankRequest(_Schema):
         max_length=_MOST_EXCLUDED,
         description="Ids of targets that are never returned.",
     )
+    filter: FilterField = {}
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -69,7 +109,8 @@ class RankRequest(_Schema):
     @property
     def narrowing(self) -> Narrowing:
         """Which part of the rankings is wanted."""
-        return Narrowing(self.offset, self.min_score, self.min_confidence, frozenset(self.exclude))
+        exclude, wanted = frozenset(self.exclude), metadata_filter(self.filter)
+        return Narrowing(self.offset, self.min_score, self.min_confidence, exclude, wanted)
 
 
 class Token(_Schema):
@@ -179,6 +220,7 @@ class Space(SpaceInfo):
     candidates: CandidateConfig | None = Field(
         default=None, description="How targets are proposed that are then scored; null where every target is scored."
     )
+    columns: list[str] = Field(description="Metadata of its targets, by which rankings may be filtered.")
 
     @classmethod
     def of(cls, summary: SpaceSummary) -> Self:
@@ -192,6 +234,7 @@ class Space(SpaceInfo):
             tokens=summary.tokens,
             index_bytes=summary.nbytes,
             candidates=summary.candidates,
+            columns=list(summary.columns),
         )
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from uwe_core.backends.choosing import EncodingSummary, summary_of
 from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
+from uwe_core.metadata_filter import MetadataFilter, TargetMask
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
@@ -45,6 +46,8 @@ Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 # One pass of the encoder may be padded to twice its real tokens: a long text among short ones gets a pass of its own.
 _PADDING = 2
+# Of filters, a byte for each target of a space.
+_KEPT_MASKS = 32
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class SpaceSummary:
         index_fingerprint: of everything beside the model that decides rankings: the token index and, where there are
             any, how candidates are found.
         candidates: how targets are proposed; None where every target is scored.
+        columns: of the metadata; what a filter may name.
     """
 
     info: SpaceInfo
@@ -101,6 +105,7 @@ class SpaceSummary:
     tokens: int
     nbytes: int
     candidates: CandidateConfig | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class RankableSpace:
             candidates.index.check_fits(index)
             self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
         self._metadata: dict[int, dict[str, Any]] = {}
+        self._kept_mask = lru_cache(_KEPT_MASKS)(self._mask)
 
     def summary(self) -> SpaceSummary:
         """The facts of the space and its index."""
@@ -151,7 +157,19 @@ class RankableSpace:
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
             candidates=self.candidates,
+            columns=tuple(self.space.metadata.column_names),
         )
+
+    def mask(self, wanted: MetadataFilter) -> TargetMask:
+        """Which targets meet a filter, on the device of the scores; not to be changed.
+
+        Raises:
+            InputError: it names a column that the space does not have.
+        """
+        return self._kept_mask(wanted)
+
+    def _mask(self, wanted: MetadataFilter) -> TargetMask:
+        return wanted.mask(self.space.metadata).to(self.index.embeddings.device)
 
     @property
     def fingerprint(self) -> str:
@@ -245,11 +263,14 @@ class Ranker:
         """The loaded spaces by name."""
         return {name: space.summary() for name, space in self.spaces.items()}
 
-    def rank(self, task_name: str, queries: Sequence[str], top_k: int | None = None) -> Rankings:
+    def rank(
+        self, task_name: str, queries: Sequence[str], top_k: int | None = None, narrowing: Narrowing = WHOLE
+    ) -> Rankings:
         """The best `top_k` targets of each query (the task's default where None): all stages, one after another.
 
         Raises:
             UnknownTaskError: no task of that name.
+            InputError: a filter names metadata that the space does not have.
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
         task = self.task(task_name)
@@ -262,7 +283,7 @@ class Ranker:
             scores = self.score(task.target_space, tokens)
         with _timed(seconds, "top_k"):
             rankings = [
-                self.select(task, query, row, len(ids), top_k or task.default_top_k)
+                self.select(task, query, row, len(ids), top_k or task.default_top_k, narrowing)
                 for query, row, ids in zip(queries, scores, tokenised.token_ids, strict=True)
             ]
         return Rankings(rankings, tokenised.truncations, seconds)
@@ -313,11 +334,15 @@ class Ranker:
             top_k: most targets to return.
             narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
                 so that one page begins where the page before it ended.
+
+        Raises:
+            InputError: its filter names metadata that the space does not have.
         """
         rankable = self.spaces[task.target_space]
         excluded = _excluded(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        best = _best(scores, narrowing.offset + top_k, excluded)
+        allowed = None if narrowing.filter is None else rankable.mask(narrowing.filter)
+        best = _best(scores, narrowing.offset + top_k, excluded, allowed)
         indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
         space, calibrated = rankable.space, task.name in self.calibrated_tasks
         ranking = [
@@ -379,11 +404,13 @@ def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing:
 
 
 def _best(
-    scores: QueryScores, top_k: int, excluded: Sequence[int]
+    scores: QueryScores, top_k: int, excluded: Sequence[int], allowed: TargetMask | None
 ) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
-    """Indices and scores of the best targets that are not excluded."""
+    """Indices and scores of the best targets that are allowed (all where None) and not excluded."""
     if isinstance(scores, CandidateScores):
-        return scores.best(top_k, excluded)
+        return scores.best(top_k, excluded, allowed)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -torch.inf)
     if excluded:
         scores = scores.clone()
         scores[excluded] = -torch.inf

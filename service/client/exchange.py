@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -89,6 +89,7 @@ class RankOptions(TypedDict, total=False):
         min_score: lowest score of a target.
         min_confidence: lowest confidence of a target.
         exclude: ids of targets that are not wanted.
+        filter: by column of the metadata a value, a list of values of which any will do, or `{"prefix": "..."}`.
     """
 
     top_k: int | None
@@ -97,14 +98,16 @@ class RankOptions(TypedDict, total=False):
     min_score: float
     min_confidence: float
     exclude: Sequence[str]
+    filter: Mapping[str, Any]
 
 
 def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     """Rank the targets of a task for one query or several."""
     texts = [queries] if isinstance(queries, str) else list(queries)
     body: dict[str, Any] = {"queries": texts} | {name: value for name, value in options.items() if value is not None}
-    if "exclude" in body:
-        body["exclude"] = list(body["exclude"])
+    for name, plain in (("exclude", list), ("filter", dict)):
+        if name in body:
+            body[name] = plain(body[name])
     # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
     content = json.dumps(body, separators=(",", ":")).encode("ascii")
     return Call("POST", f"/rank/{quote(task, safe='')}", partial(rankings_of, queries=len(texts)), content)

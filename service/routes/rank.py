@@ -16,6 +16,7 @@ from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
+from uwe_core.metadata_filter import check_columns
 from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
@@ -39,7 +40,7 @@ async def rank(
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
     check_limits(body, loaded.engine.task(task), state.settings)
-    check_calibrated(body, task, loaded.engine)
+    check_answerable(body, task, loaded.engine)
     state.metrics.request_queries.labels(task).observe(len(body.texts))
     try:
         async with while_connected(request):
@@ -79,7 +80,10 @@ def check_limits(request: RankRequest, task: RankingTask, settings: Settings) ->
         raise InputError(f"top_k is {top_k}; with 'explain' it may be {settings.max_explained}")
 
 
-def check_calibrated(request: RankRequest, task: str, engine: RankingEngine) -> None:
-    """Refuse a least confidence where there is no confidence."""
+def check_answerable(request: RankRequest, task: str, engine: RankingEngine) -> None:
+    """Refuse a least confidence where there is no confidence, and a filter on what is not known of the targets."""
     if request.min_confidence is not None and task not in engine.calibrated_tasks:
         raise InputError(f"min_confidence: the model is not calibrated for the task '{task}'")
+    wanted = request.narrowing.filter
+    if wanted is not None:
+        check_columns(wanted, engine.space_summaries()[engine.task(task).target_space].columns)

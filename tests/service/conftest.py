@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from fastapi.testclient import TestClient
@@ -25,6 +26,9 @@ from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan
 
 TARGETS = 30
+METADATA = pa.table(
+    {"number": range(TARGETS), "parity": [["odd"] if number % 2 else ["even"] for number in range(TARGETS)]}
+)
 ENCODING = EncodingSummary(
     "onnx", "int8", 3, ("avx2", "avx512f"), (Trial("onnx", "int8", {"1x8": 2.0, "16": 30.0}, 1.5, 0.25),)
 )
@@ -73,7 +77,9 @@ class FakeRanker:
         summaries = {}
         for name in ("sample-skills", "sample-jobs"):
             info = SpaceInfo(name=name, licence="CC0-1.0", attribution="by us")
-            summaries[name] = SpaceSummary(info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999)
+            summaries[name] = SpaceSummary(
+                info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999, columns=("number", "parity")
+            )
         return summaries
 
     def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
@@ -110,10 +116,11 @@ class FakeRanker:
         narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         assert query_tokens == len(query)
+        mask = None if narrowing.filter is None else narrowing.filter.mask(METADATA)
         order = [
             number
             for number in sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
-            if f"T{number}" not in narrowing.exclude
+            if f"T{number}" not in narrowing.exclude and (mask is None or mask[number])
         ]
         ranking = [
             RankedTarget(

@@ -109,7 +109,7 @@ def test_rankings_are_what_the_service_says(client: TestClient, blocking: uwe.Uw
 def test_explanations_and_parts_of_a_ranking_are_what_the_service_says(
     client: TestClient, blocking: uwe.UweClient
 ) -> None:
-    asked: uwe.RankOptions = {"top_k": 2, "offset": 1, "exclude": ["3"], "explain": True}
+    asked: uwe.RankOptions = {"top_k": 2, "offset": 1, "exclude": ["3"], "explain": True, "filter": {"parity": "odd"}}
     (said,) = client.post("/rank/job2skill", json={"query": "nurse", **asked}).json()["results"]
     (result,) = blocking.rank("job2skill", "nurse", **asked).results
     assert result.query_tokens == tuple(uwe.Token(**token) for token in said["query_tokens"])

@@ -58,7 +58,12 @@ class CandidateScorer:
         return self._scores(query, count, targets.to(row.device), row)
 
     def _scores(self, query: TokenEmbeddings, count: int, targets: Tensor, values: Tensor) -> CandidateScores:
-        return CandidateScores(targets, values, count, len(self._index), partial(self._with_more, query))
+        more, these = partial(self._with_more, query), partial(self._score_these, query)
+        return CandidateScores(targets, values, count, len(self._index), more, these)
+
+    @torch.inference_mode()
+    def _score_these(self, query: TokenEmbeddings, targets: Int[Tensor, " candidates"]) -> CandidateScores:
+        return self._score_some(query, len(targets), targets.cpu())
 
     def _with_more(self, query: TokenEmbeddings, count: int) -> CandidateScores:
         (scores,) = self._score(query, count)

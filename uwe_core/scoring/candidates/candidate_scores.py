@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from uwe_core.top_k import top_k
@@ -22,6 +22,7 @@ class CandidateScores:
         wanted: as many candidates as were asked for; a few less may have been found.
         space_size: number of targets of the space.
         with_more: the scores of the same query with at least so many candidates.
+        with_these: its scores with these targets, ascending, in place of any that are proposed.
     """
 
     targets: Int[Tensor, " candidates"]
@@ -29,15 +30,30 @@ class CandidateScores:
     wanted: int
     space_size: int
     with_more: Callable[[int], CandidateScores]
+    with_these: Callable[[Int[Tensor, " candidates"]], CandidateScores]
 
-    def best(self, k: int, excluded: Sequence[int] = ()) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
+    def best(
+        self, k: int, excluded: Sequence[int] = (), allowed: Bool[Tensor, " targets"] | None = None
+    ) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
         """Indices and scores of the `k` best targets, best first, ties by ascending index, as `top_k` of all scores.
 
-        Where fewer than `k` candidates are not excluded, though the space has more targets, more are proposed.
+        Where too few candidates are left, though the space has more targets, more are proposed; where few targets are
+        allowed at all, all of those are scored in place of more and more candidates that are not.
+
+        Args:
+            k: most targets to return.
+            excluded: targets to leave out.
+            allowed: `[targets]`, all targets but these are left out too; None allows all.
         """
         left_out = torch.isin(self.targets, torch.tensor(excluded, dtype=torch.int64, device=self.targets.device))
+        there = self.space_size - len(excluded)
+        if allowed is not None:
+            left_out |= ~allowed[self.targets]
+            there = int(allowed.sum()) - int(allowed[list(set(excluded))].sum())
         kept = len(self.targets) - int(left_out.sum())
-        if kept < min(k, self.space_size - len(excluded)):
-            return self.with_more(max(2 * self.wanted, k + len(excluded))).best(k, excluded)
+        if kept < min(k, there):
+            if allowed is not None and there <= 2 * self.wanted:
+                return self.with_these(allowed.nonzero()[:, 0]).best(k, excluded, allowed)
+            return self.with_more(max(2 * self.wanted, k + len(excluded))).best(k, excluded, allowed)
         places, values = top_k(self.values.masked_fill(left_out, -torch.inf), k)
         return self.targets[places], values
