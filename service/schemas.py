@@ -154,6 +154,9 @@ class Target(_Schema):
         default=None, description="Probability of being relevant; null where the model was not calibrated for the task."
     )
     explanation: ScoreExplanation | None = Field(default=None, description="Where `explain` was asked for.")
+    matched_alias: str | None = Field(
+        default=None, description="The alias to which it owes its score; null where its own text is as good."
+    )
 
     @classmethod
     def of(cls, target: RankedTarget) -> Self:
@@ -221,6 +224,7 @@ class Space(SpaceInfo):
         default=None, description="How targets are proposed that are then scored; null where every target is scored."
     )
     columns: list[str] = Field(description="Metadata of its targets, by which rankings may be filtered.")
+    aliases: int = Field(description="By which its targets are matched beside their own texts.")
 
     @classmethod
     def of(cls, summary: SpaceSummary) -> Self:
@@ -235,6 +239,7 @@ class Space(SpaceInfo):
             index_bytes=summary.nbytes,
             candidates=summary.candidates,
             columns=list(summary.columns),
+            aliases=summary.aliases,
         )
 
 

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     taxonomy: str = Field(default="sample", description="The taxonomy of the six tasks: `sample`, or one imported.")
     spaces: dict[str, SpaceSource] = Field(default_factory=dict, description="Target spaces of your own, by name.")
     tasks: dict[str, RankingTask] = Field(default_factory=dict, description="Tasks of your own, by name.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Of a space, by name: the column of its metadata whose texts its targets are matched by too.",
+    )
     candidates: dict[str, CandidateConfig] = Field(
         default_factory=dict,
         description="Of a large space, by name: targets that faiss proposes and that are scored; else all are.",

@@ -24,6 +24,7 @@ from uwe_core.metadata_filter import MetadataFilter, TargetMask
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
+from uwe_core.scoring.alias_rows import AliasRows, CollapsedScores
 from uwe_core.scoring.candidates import (
     CandidateConfig,
     CandidateIndex,
@@ -39,8 +40,8 @@ from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
-# Of one query: a score for every target of a space, or those of its candidates.
-QueryScores: TypeAlias = Float[Tensor, " targets"] | CandidateScores
+# Of one query: a score for every row of an index, those of aliases included, or those of its candidates.
+QueryScores: TypeAlias = Float[Tensor, " rows"] | CandidateScores
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
@@ -60,6 +61,7 @@ class RankedTarget:
         rank: 1 is best.
         confidence: the probability that it is relevant, in [0, 1]; None where the model has no calibration of the task.
         explanation: of the score; None where nobody asked for one.
+        matched_alias: to which it owes its score; None where its own text is as good, or aliases are not matched.
     """
 
     id: str
@@ -70,6 +72,7 @@ class RankedTarget:
     metadata: dict[str, Any]
     confidence: float | None = None
     explanation: TargetExplanation | None = None
+    matched_alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class SpaceSummary:
             any, how candidates are found.
         candidates: how targets are proposed; None where every target is scored.
         columns: of the metadata; what a filter may name.
+        aliases: of all targets together, by which they are matched too.
     """
 
     info: SpaceInfo
@@ -106,6 +110,7 @@ class SpaceSummary:
     nbytes: int
     candidates: CandidateConfig | None = None
     columns: tuple[str, ...] = ()
+    aliases: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,16 @@ class RankableSpace:
         self.space = space
         self.index = index.to(model.encoder.device)
         self.candidates = None if candidates is None else candidates.config
+        self.alias_rows = AliasRows.of(space, self.index.embeddings.device)
         self.scorer: Scorer | CandidateScorer
         if candidates is None:
             self.scorer = make_scorer(self.index, model.interaction)
         else:
             candidates.index.check_fits(index)
-            self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
+            complete = None if self.alias_rows is None else self.alias_rows.complete
+            self.scorer = CandidateScorer(
+                self.index, model.interaction, candidates.index, candidates.config.count, complete
+            )
         self._metadata: dict[int, dict[str, Any]] = {}
         self._kept_mask = lru_cache(_KEPT_MASKS)(self._mask)
 
@@ -153,11 +162,12 @@ class RankableSpace:
             fingerprint=self.space.fingerprint,
             index_fingerprint=self.fingerprint,
             dtype=manifest.dtype,
-            targets=manifest.targets,
+            targets=len(self.space),
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
             candidates=self.candidates,
             columns=tuple(self.space.metadata.column_names),
+            aliases=manifest.targets - len(self.space),
         )
 
     def mask(self, wanted: MetadataFilter) -> TargetMask:
@@ -186,6 +196,11 @@ class RankableSpace:
             self._metadata.update(zip(unread, self.space.metadata_of(unread), strict=True))
         return [self._metadata[target] for target in targets]
 
+    def row_of(self, target: RankedTarget) -> int:
+        """The target of the index, of the space or one of its aliases, to which a ranked target owes its score."""
+        position = self.targets_by_id[target.id]
+        return position if self.alias_rows is None else self.alias_rows.row_of(position, target.matched_alias)
+
     @cached_property
     def targets_by_id(self) -> dict[str, int]:
         """Target indices by id."""
@@ -193,11 +208,18 @@ class RankableSpace:
 
     @cached_property
     def targets_by_text(self) -> dict[str, list[int]]:
-        """Target indices by the key of their text; targets may share a text."""
+        """Target indices by the key of their text; targets may share a text.
+
+        A matched alias stands for its target too, unless it is the text of another.
+        """
         by_text: defaultdict[str, list[int]] = defaultdict(list)
         for position, text in enumerate(self.space.texts):
             by_text[same_text_key(text)].append(position)
-        return dict(by_text)
+        by_alias: defaultdict[str, list[int]] = defaultdict(list)
+        for position, aliases in enumerate(self.space.aliases):
+            for alias in aliases:
+                by_alias[same_text_key(alias)].append(position)
+        return by_alias | by_text
 
 
 @dataclass(frozen=True)
@@ -237,9 +259,12 @@ class Ranker:
         self.spaces = spaces
         self.tasks = tasks
         self.encoding = encoding or summary_of(model.encoder)
-        # A curve was fitted on a standard task: a task of one's own may have its name and other targets.
+        # A curve was fitted on a standard task, and on scores of the targets' own texts: a task of one's own may have
+        # its name and other targets, and the best of several scores is higher without being likelier.
         self.calibrated_tasks = frozenset(
-            name for name, task in tasks.items() if name in model.info.calibration and is_standard(task)
+            name
+            for name, task in tasks.items()
+            if name in model.info.calibration and is_standard(task) and spaces[task.target_space].alias_rows is None
         )
 
     def task(self, name: str) -> RankingTask:
@@ -342,8 +367,8 @@ class Ranker:
         excluded = _excluded(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
         allowed = None if narrowing.filter is None else rankable.mask(narrowing.filter)
-        best = _best(scores, narrowing.offset + top_k, excluded, allowed)
-        indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
+        best, matched = _best(scores, narrowing.offset + top_k, excluded, allowed, rankable.alias_rows)
+        indices, values, aliases = (found[narrowing.offset :] for found in (*(each.tolist() for each in best), matched))
         space, calibrated = rankable.space, task.name in self.calibrated_tasks
         ranking = [
             RankedTarget(
@@ -354,9 +379,10 @@ class Ranker:
                 rank=rank,
                 metadata=metadata,
                 confidence=self.model.confidence(task.name, value, query_tokens) if calibrated else None,
+                matched_alias=alias,
             )
-            for rank, (index, value, metadata) in enumerate(
-                zip(indices, values, rankable.metadata_of(indices), strict=True), start=narrowing.offset + 1
+            for rank, (index, value, metadata, alias) in enumerate(
+                zip(indices, values, rankable.metadata_of(indices), aliases, strict=True), start=narrowing.offset + 1
             )
         ]
         return list(takewhile(lambda target: narrowing.accepts(target.score, target.confidence), ranking))
@@ -380,11 +406,12 @@ class Ranker:
             targets: as `select` gave them.
         """
         rankable = self.spaces[task.target_space]
-        query_spans, *target_spans = self.model.encoder.spans([query, *(target.text for target in targets)])
+        matched = [target.matched_alias or target.text for target in targets]
+        query_spans, *target_spans = self.model.encoder.spans([query, *matched])
         of_query = query_tokens.double().cpu()
         explanations = []
         for target, spans in zip(targets, target_spans, strict=True):
-            of_target = rankable.index.tokens_of(rankable.targets_by_id[target.id]).double().cpu()
+            of_target = rankable.index.tokens_of(rankable.row_of(target)).double().cpu()
             explanations.append(fold(explain(self.model.interaction, of_query, of_target), spans))
         return Explanation(query_spans, explanations)
 
@@ -404,11 +431,28 @@ def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing:
 
 
 def _best(
-    scores: QueryScores, top_k: int, excluded: Sequence[int], allowed: TargetMask | None
-) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
-    """Indices and scores of the best targets that are allowed (all where None) and not excluded."""
+    scores: QueryScores,
+    top_k: int,
+    excluded: Sequence[int],
+    allowed: TargetMask | None,
+    alias_rows: AliasRows | None,
+) -> tuple[tuple[Int[Tensor, " best"], Float[Tensor, " best"]], list[str | None]]:
+    """Indices and scores of the best targets that are allowed (all where None) and not excluded, and their aliases."""
+    rows = scores
     if isinstance(scores, CandidateScores):
-        return scores.best(top_k, excluded, allowed)
+        found = scores if alias_rows is None else alias_rows.collapse_candidates(scores)
+        found = found.enough(top_k, excluded, allowed)
+        rows = found.by_row if isinstance(found, CollapsedScores) else found
+        best = found.best(top_k, excluded, allowed)
+    else:
+        best = _best_of_all(scores if alias_rows is None else alias_rows.collapse(scores), top_k, excluded, allowed)
+    indices = best[0].tolist()
+    return best, [None] * len(indices) if alias_rows is None else alias_rows.matched(rows, indices)
+
+
+def _best_of_all(
+    scores: Float[Tensor, " targets"], top_k: int, excluded: Sequence[int], allowed: TargetMask | None
+) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -torch.inf)
     if excluded:

@@ -78,6 +78,7 @@ def _target(body: Any) -> Target:
         metadata=_of(dict, fields["metadata"]),
         confidence=None if fields.get("confidence") is None else float(_of((int, float), fields["confidence"])),
         explanation=None if fields.get("explanation") is None else _explanation(fields["explanation"]),
+        matched_alias=None if fields.get("matched_alias") is None else _of(str, fields["matched_alias"]),
     )
 
 

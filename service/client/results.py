@@ -56,6 +56,7 @@ class Target:
         rank: 1 is best.
         confidence: probability of being relevant; None where the model was not calibrated for the task.
         explanation: where it was asked for.
+        matched_alias: to which it owes its score; None where its own text is as good.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Target:
     metadata: Mapping[str, Any]
     confidence: float | None = None
     explanation: ScoreExplanation | None = None
+    matched_alias: str | None = None
 
 
 @dataclass(frozen=True)

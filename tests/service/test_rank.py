@@ -27,6 +27,7 @@ def target(number: int, rank: int, score: float, normalised_score: float) -> dic
         "metadata": {"number": number},
         "confidence": None,
         "explanation": None,
+        "matched_alias": None,
     }
 
 

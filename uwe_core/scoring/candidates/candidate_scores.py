@@ -37,23 +37,35 @@ class CandidateScores:
     ) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
         """Indices and scores of the `k` best targets, best first, ties by ascending index, as `top_k` of all scores.
 
-        Where too few candidates are left, though the space has more targets, more are proposed; where few targets are
-        allowed at all, all of those are scored in place of more and more candidates that are not.
-
         Args:
             k: most targets to return.
             excluded: targets to leave out.
             allowed: `[targets]`, all targets but these are left out too; None allows all.
         """
-        left_out = torch.isin(self.targets, torch.tensor(excluded, dtype=torch.int64, device=self.targets.device))
+        enough = self.enough(k, excluded, allowed)
+        places, values = top_k(enough.values.masked_fill(enough._left_out(excluded, allowed), -torch.inf), k)
+        return enough.targets[places], values
+
+    def enough(
+        self, k: int, excluded: Sequence[int] = (), allowed: Bool[Tensor, " targets"] | None = None
+    ) -> CandidateScores:
+        """These scores where `k` of their targets are left, or those of more candidates; see `best`.
+
+        Where too few candidates are left, though the space has more targets, more are proposed; where few targets are
+        allowed at all, all of those are scored in place of more and more candidates that are not.
+        """
         there = self.space_size - len(excluded)
         if allowed is not None:
-            left_out |= ~allowed[self.targets]
             there = int(allowed.sum()) - int(allowed[list(set(excluded))].sum())
-        kept = len(self.targets) - int(left_out.sum())
-        if kept < min(k, there):
-            if allowed is not None and there <= 2 * self.wanted:
-                return self.with_these(allowed.nonzero()[:, 0]).best(k, excluded, allowed)
-            return self.with_more(max(2 * self.wanted, k + len(excluded))).best(k, excluded, allowed)
-        places, values = top_k(self.values.masked_fill(left_out, -torch.inf), k)
-        return self.targets[places], values
+        kept = len(self.targets) - int(self._left_out(excluded, allowed).sum())
+        if kept >= min(k, there):
+            return self
+        if allowed is not None and there <= 2 * self.wanted:
+            return self.with_these(allowed.nonzero()[:, 0])
+        return self.with_more(max(2 * self.wanted, k + len(excluded))).enough(k, excluded, allowed)
+
+    def _left_out(
+        self, excluded: Sequence[int], allowed: Bool[Tensor, " targets"] | None
+    ) -> Bool[Tensor, " candidates"]:
+        left_out = torch.isin(self.targets, torch.tensor(excluded, dtype=torch.int64, device=self.targets.device))
+        return left_out if allowed is None else left_out | ~allowed[self.targets]
