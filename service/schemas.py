@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -61,7 +62,43 @@ def _condition(column: str, wanted: list[_FilterValue] | Prefix | _FilterValue) 
     return Condition(column, frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted])))
 
 
-class RankRequest(_Schema):
+class NarrowedRequest(_Schema):
+    """Which targets of a ranking are wanted, and how much is to be said of them."""
+
+    explain: bool = Field(
+        default=False, description="Say what each pair of a query token and a target token adds to the score."
+    )
+    min_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="Least `confidence` of a target; for calibrated tasks alone."
+    )
+    exclude: list[Annotated[str, Field(max_length=_LONGEST_EXCLUDED)]] = Field(
+        default=[],
+        max_length=_MOST_EXCLUDED,
+        description="Ids of targets that are never returned.",
+    )
+    filter: FilterField = {}
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        exclude, wanted = frozenset(self.exclude), metadata_filter(self.filter)
+        return Narrowing(min_confidence=self.min_confidence, exclude=exclude, filter=wanted)
+
+
+class PagedRequest(NarrowedRequest):
+    """The same with a page of each ranking."""
+
+    top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
+    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
+    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        return replace(super().narrowing, offset=self.offset, min_score=self.min_score)
+
+
+class RankRequest(PagedRequest):
     """One `query`, or several `queries`."""
 
     model_config = ConfigDict(
@@ -77,23 +114,6 @@ class RankRequest(_Schema):
 
     query: str | None = Field(default=None, description="A single text to rank for.")
     queries: list[str] | None = Field(default=None, min_length=1, description="Texts to rank for.")
-    top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
-
-    explain: bool = Field(
-        default=False, description="Say what each pair of a query token and a target token adds to the score."
-    )
-
-    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
-    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
-    min_confidence: float | None = Field(
-        default=None, ge=0, le=1, description="Least `confidence` of a target; for calibrated tasks alone."
-    )
-    exclude: list[Annotated[str, Field(max_length=_LONGEST_EXCLUDED)]] = Field(
-        default=[],
-        max_length=_MOST_EXCLUDED,
-        description="Ids of targets that are never returned.",
-    )
-    filter: FilterField = {}
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -106,11 +126,23 @@ class RankRequest(_Schema):
         """All queries."""
         return [self.query] if self.query is not None else self.queries or []
 
-    @property
-    def narrowing(self) -> Narrowing:
-        """Which part of the rankings is wanted."""
-        exclude, wanted = frozenset(self.exclude), metadata_filter(self.filter)
-        return Narrowing(self.offset, self.min_score, self.min_confidence, exclude, wanted)
+
+class ExtractRequest(NarrowedRequest):
+    """A vacancy whose skills are wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"text": "Your tasks:\n- You dispense medicines.\n- You advise customers.", "top_k": 5}]
+        }
+    )
+
+    text: str = Field(description="The vacancy, with its line breaks.")
+    task: str = Field(default="skillextract", description="Of which the sentences are the queries.")
+    top_k: int = Field(default=20, ge=1, description="Skills of the vacancy.")
+    per_sentence: int = Field(default=5, ge=1, description="Skills of each sentence that are looked at.")
+    min_normalised_score: float | None = Field(
+        default=None, ge=-1, le=1, description="Least `normalised_score` of a skill, and of a sentence as its evidence."
+    )
 
 
 class Token(_Schema):
@@ -203,6 +235,53 @@ class RankResponse(_Schema):
     model: ModelSummary
     index: IndexSummary
     results: list[QueryResult]
+
+
+class Word(_Schema):
+    """A word of a sentence, by its place in the vacancy."""
+
+    start: int = Field(description="First character, counted in Unicode code points from 0.")
+    end: int = Field(description="The character after the last.")
+    text: str
+    contribution: float = Field(description="What its tokens add to the score; negative where they take from it.")
+
+
+class Evidence(_Schema):
+    """A sentence that a skill came from, by its place in the vacancy."""
+
+    start: int = Field(description="First character, counted in Unicode code points from 0.")
+    end: int = Field(description="The character after the last.")
+    text: str
+    score: float = Field(description="The model's own score; grows with the length of the sentence.")
+    normalised_score: float
+    confidence: float | None = None
+    matched_alias: str | None = None
+    truncated: Truncated | None = None
+    words: list[Word] | None = Field(
+        default=None, description="Largest contribution first, special tokens left out; where `explain` was asked for."
+    )
+
+
+class ExtractedSkill(_Schema):
+    """A skill of the vacancy, or whatever the task ranks."""
+
+    id: str
+    text: str
+    normalised_score: float = Field(description="The best of its sentences, in [-1, 1].")
+    confidence: float | None = Field(default=None, description="Of the best sentence.")
+    rank: int = Field(description="1 is best.")
+    metadata: dict[str, Any]
+    evidence: list[Evidence] = Field(description="Best sentence first.")
+
+
+class ExtractResponse(_Schema):
+    """The skills of a vacancy, best first."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    sentences: int = Field(description="That were ranked; headings are not.")
+    skills: list[ExtractedSkill]
 
 
 class TaskList(_Schema):

@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     max_top_k: int = Field(default=1000, ge=1, description="Most targets returned for one query.")
     max_offset: int = Field(default=10_000, ge=0, description="Most targets passed over by `offset`.")
     max_explained: int = Field(default=50, ge=1, description="Most targets explained for one query.")
+    max_vacancy_chars: int = Field(default=20_000, ge=1, description="Most characters of a vacancy.")
+    max_sentences: int = Field(default=200, ge=1, description="Most sentences of a vacancy.")
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
     max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
     deadline_seconds: float = Field(default=10.0, gt=0, description="How long a request may wait and compute.")

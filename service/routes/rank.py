@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from service.answers import AnswerSource, response_parts
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
-from service.schemas import ErrorResponse, RankRequest, RankResponse
+from service.schemas import ErrorResponse, NarrowedRequest, RankRequest, RankResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
@@ -24,7 +24,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
 }
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
-_CLIENT_GONE = 499
+CLIENT_GONE = 499
 # Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.
 _LARGEST_WHOLE_BYTES = 1 << 20
 _JSON = "application/json"
@@ -46,7 +46,7 @@ async def rank(
         async with while_connected(request):
             results = await loaded.batcher.rank(task, body.texts, body.top_k, body.narrowing, explain=body.explain)
     except ClientDisconnect:
-        return Response(status_code=_CLIENT_GONE)
+        return Response(status_code=CLIENT_GONE)
     return respond(loaded.batcher.source(task), results)
 
 
@@ -80,7 +80,7 @@ def check_limits(request: RankRequest, task: RankingTask, settings: Settings) ->
         raise InputError(f"top_k is {top_k}; with 'explain' it may be {settings.max_explained}")
 
 
-def check_answerable(request: RankRequest, task: str, engine: RankingEngine) -> None:
+def check_answerable(request: NarrowedRequest, task: str, engine: RankingEngine) -> None:
     """Refuse a least confidence where there is no confidence, and a filter on what is not known of the targets."""
     if request.min_confidence is not None and task not in engine.calibrated_tasks:
         raise InputError(f"min_confidence: the model is not calibrated for the task '{task}'")
