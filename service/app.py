@@ -18,7 +18,7 @@ from service.errors import install_error_handlers
 from service.keys import Scope
 from service.loading import load_ranker
 from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
-from service.routes import catalogue, extract, health, rank
+from service.routes import batch, catalogue, extract, health, rank
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
 from service.state import ServiceState
@@ -63,7 +63,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
     app.state.service = state
     _add_middleware(app, state)
     install_error_handlers(app)
-    for routes in (rank, extract, catalogue, health):
+    for routes in (rank, batch, extract, catalogue, health):
         app.include_router(routes.router)
     describe_keys(app)
     return app

@@ -9,11 +9,15 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.ndjson import is_stream
 from uwe_core.errors import LimitError, SlowBodyError
 
 
 class BodyLimitMiddleware:
-    """Raises where the application reads the body, so that its own handlers answer."""
+    """Raises where the application reads the body, so that its own handlers answer.
+
+    Streams of lines may have any length, and the time is that of each wait for more; who reads them bounds a line.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self.app = app
@@ -25,21 +29,23 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        received = 0
+        received, streamed = 0, is_stream(scope)
         complete = False
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_some() -> Message:
-            nonlocal received, complete
+            nonlocal received, complete, deadline
             if complete:  # what comes now is that the client goes away, however late
                 return await receive()
+            if streamed:
+                deadline = asyncio.get_running_loop().time() + self.seconds
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 raise SlowBodyError(f"the body did not arrive within {self.seconds:g} seconds") from None
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > self.max_bytes and not streamed:
                 raise LimitError(f"the body is larger than {self.max_bytes} bytes")
             complete = not message.get("more_body", False)
             return message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SkipValidation, model_validator
 
 from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.metadata_filter import Condition, MetadataFilter, value_text
@@ -19,6 +19,7 @@ from uwe_core.token_index import StorageType
 # They are part of the keys of cached answers: thousands of them must not fill the memory.
 _MOST_EXCLUDED = 256
 _LONGEST_EXCLUDED = 256
+LONGEST_ID = 256
 _MOST_FILTERED_COLUMNS, _MOST_FILTERED_VALUES, _LONGEST_FILTERED = 8, 32, 128
 
 _FilterText = Annotated[str, Field(max_length=_LONGEST_FILTERED)]
@@ -125,6 +126,25 @@ class RankRequest(PagedRequest):
     def texts(self) -> list[str]:
         """All queries."""
         return [self.query] if self.query is not None else self.queries or []
+
+
+class RankItem(PagedRequest):
+    """One query of a batch, and what is wanted of its ranking."""
+
+    id: Annotated[str, Field(max_length=LONGEST_ID)] | int | None = Field(
+        default=None, description="Given back with the answer."
+    )
+    query: str = Field(description="The text to rank for.")
+
+
+class BatchRequest(_Schema):
+    """Queries that are answered one by one, each with an error of its own where it cannot be ranked."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"id": "a", "query": "nurse"}, {"id": "b", "query": "welder"}]}]}
+    )
+
+    items: list[SkipValidation[RankItem]] = Field(min_length=1)  # each is validated on its own
 
 
 class ExtractRequest(NarrowedRequest):
@@ -235,6 +255,31 @@ class RankResponse(_Schema):
     model: ModelSummary
     index: IndexSummary
     results: list[QueryResult]
+
+
+class ItemError(_Schema):
+    """Why an item has no ranking."""
+
+    code: str
+    message: str
+
+
+class BatchResult(_Schema):
+    """The answer to one item: a ranking, or an error."""
+
+    line: int | None = Field(default=None, description="Of the request, from 1; where items are lines.")
+    id: str | int | None = Field(description="Of the item, where it could be read.")
+    result: QueryResult | None
+    error: ItemError | None
+
+
+class BatchResponse(_Schema):
+    """Answers in the order of the items."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    results: list[BatchResult]
 
 
 class Word(_Schema):

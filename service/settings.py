@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     max_top_k: int = Field(default=1000, ge=1, description="Most targets returned for one query.")
     max_offset: int = Field(default=10_000, ge=0, description="Most targets passed over by `offset`.")
     max_explained: int = Field(default=50, ge=1, description="Most targets explained for one query.")
+    max_batch_items: int = Field(default=256, ge=1, description="Most items of a batch that is no stream of lines.")
+    batch_in_flight: int = Field(
+        default=16, ge=1, description="Items of one batch or stream that are computed, or wait to be sent, at once."
+    )
     max_vacancy_chars: int = Field(default=20_000, ge=1, description="Most characters of a vacancy.")
     max_sentences: int = Field(default=200, ge=1, description="Most sentences of a vacancy.")
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")

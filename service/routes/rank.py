@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from service.answers import AnswerSource, response_parts
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
-from service.schemas import ErrorResponse, NarrowedRequest, RankRequest, RankResponse
+from service.schemas import ErrorResponse, NarrowedRequest, PagedRequest, RankRequest, RankResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
@@ -39,7 +39,7 @@ async def rank(
     loaded: Ready,
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
-    check_limits(body, loaded.engine.task(task), state.settings)
+    check_limits(body, body.texts, loaded.engine.task(task), state.settings)
     check_answerable(body, task, loaded.engine)
     state.metrics.request_queries.labels(task).observe(len(body.texts))
     try:
@@ -64,11 +64,11 @@ async def _one_by_one(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def check_limits(request: RankRequest, task: RankingTask, settings: Settings) -> None:
+def check_limits(request: PagedRequest, texts: Sequence[str], task: RankingTask, settings: Settings) -> None:
     """Refuse what is too much for one request, before it costs anything."""
-    if len(request.texts) > settings.max_queries:
-        raise LimitError(f"{len(request.texts)} queries; one request may hold {settings.max_queries}")
-    for position, text in enumerate(request.texts):
+    if len(texts) > settings.max_queries:
+        raise LimitError(f"{len(texts)} queries; one request may hold {settings.max_queries}")
+    for position, text in enumerate(texts):
         if len(text) > settings.max_query_chars:
             raise LimitError(f"text {position} has {len(text)} characters; a query may have {settings.max_query_chars}")
     if request.top_k is not None and request.top_k > settings.max_top_k:
