@@ -16,10 +16,16 @@ from service.client.errors import (
     UnavailableError,
     UnknownTaskError,
 )
-from service.client.exchange import RankOptions
+from service.client.exchange import ExtractOptions, RankItem, RankOptions
 from service.client.results import (
+    BatchResult,
+    BatchResults,
     Contribution,
+    Evidence,
+    ExtractedSkill,
+    Extraction,
     IndexSummary,
+    ItemError,
     ModelSummary,
     QueryResult,
     Rankings,
@@ -29,18 +35,27 @@ from service.client.results import (
     Task,
     Token,
     Truncated,
+    Word,
 )
 from service.client.retries import Retries
 
 __all__ = [
     "AsyncUweClient",
+    "BatchResult",
+    "BatchResults",
     "ClientError",
     "Contribution",
+    "Evidence",
+    "ExtractOptions",
+    "ExtractedSkill",
+    "Extraction",
     "IndexSummary",
     "InvalidResponseError",
+    "ItemError",
     "ModelSummary",
     "NoAnswerError",
     "QueryResult",
+    "RankItem",
     "RankOptions",
     "Rankings",
     "Readiness",
@@ -58,4 +73,5 @@ __all__ = [
     "UnavailableError",
     "UnknownTaskError",
     "UweClient",
+    "Word",
 ]

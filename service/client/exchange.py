@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, NotRequired, Required, TypedDict, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
 from service.client import errors
-from service.client.reading import rankings_of, readiness_of, tasks_of
-from service.client.results import Rankings, Readiness, Task
+from service.client.reading import batch_of, extraction_of, rankings_of, readiness_of, tasks_of
+from service.client.results import BatchResults, Extraction, Rankings, Readiness, Task
 from service.client.retries import Retries, retry_after_seconds
 
 Result = TypeVar("Result")
@@ -79,6 +79,30 @@ class Again:
     seconds: float
 
 
+class ExtractOptions(TypedDict, total=False):
+    """What may be asked of a vacancy; the service says what each means and what it is without.
+
+    Attributes:
+        task: of which the sentences are the queries.
+        top_k: skills of the vacancy.
+        per_sentence: skills of each sentence that are looked at.
+        min_normalised_score: lowest of a skill, and of a sentence as its evidence.
+        min_confidence: lowest confidence.
+        exclude: ids of skills that are not wanted.
+        filter: as in `RankOptions`.
+        explain: which words each score comes from.
+    """
+
+    task: str
+    top_k: int
+    per_sentence: int
+    min_normalised_score: float
+    min_confidence: float
+    exclude: Sequence[str]
+    filter: Mapping[str, Any]
+    explain: bool
+
+
 class RankOptions(TypedDict, total=False):
     """What may be asked beside the queries; the service says what each means and what it is without.
 
@@ -101,16 +125,49 @@ class RankOptions(TypedDict, total=False):
     filter: Mapping[str, Any]
 
 
+class RankItem(RankOptions):
+    """One query of a batch, with what is wanted of its ranking.
+
+    Attributes:
+        id: given back with the answer.
+        query: the text to rank for.
+    """
+
+    id: NotRequired[str | int | None]
+    query: Required[str]
+
+
 def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     """Rank the targets of a task for one query or several."""
     texts = [queries] if isinstance(queries, str) else list(queries)
-    body: dict[str, Any] = {"queries": texts} | {name: value for name, value in options.items() if value is not None}
-    for name, plain in (("exclude", list), ("filter", dict)):
-        if name in body:
-            body[name] = plain(body[name])
-    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
-    content = json.dumps(body, separators=(",", ":")).encode("ascii")
+    content = _json({"queries": texts, **_given(options)})
     return Call("POST", f"/rank/{quote(task, safe='')}", partial(rankings_of, queries=len(texts)), content)
+
+
+def batch_call(task: str, items: Sequence[str | RankItem]) -> Call[BatchResults]:
+    """Rank the targets of a task for items, each with an answer or an error."""
+    whole = [{"query": item} if isinstance(item, str) else _given(item) for item in items]
+    path = f"/rank/{quote(task, safe='')}/batch"
+    return Call("POST", path, partial(batch_of, items=len(whole)), _json({"items": whole}))
+
+
+def extract_call(text: str, options: ExtractOptions) -> Call[Extraction]:
+    """The skills of a vacancy."""
+    return Call("POST", "/extract", extraction_of, _json({"text": text, **_given(options)}))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are there, in what JSON has a form for."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, plain in (("exclude", list), ("filter", dict)):
+        if name in given:
+            given[name] = plain(given[name])
+    return given
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def tasks_call() -> Call[tuple[Task, ...]]:
