@@ -15,6 +15,7 @@ import orjson
 from service.answers import AnswerSource
 from uwe_core.sentences import Sentence
 
+_MARKS = frozenset(".,;:!?…)]")
 # A part of an answer of `service.answers`, read again.
 Json: TypeAlias = dict[str, Any]
 
@@ -89,7 +90,8 @@ def _words(piece: Sentence, tokens: Sequence[Json], explanation: Json) -> list[J
         if token["start"] is None:
             continue
         start, end = _trimmed(piece.text, token["start"], token["end"])
-        if words and words[-1]["end"] >= start:  # tokens of one word touch
+        # Tokens of one word touch, and a mark at its end is no part of it.
+        if words and words[-1]["end"] >= start and not _is_mark(piece.text, start, end):
             words[-1]["end"] = max(end, words[-1]["end"])
             words[-1]["contribution"] += added
         else:
@@ -99,6 +101,10 @@ def _words(piece: Sentence, tokens: Sequence[Json], explanation: Json) -> list[J
         word["start"] += piece.start
         word["end"] += piece.start
     return sorted(words, key=lambda word: -word["contribution"])
+
+
+def _is_mark(text: str, start: int, end: int) -> bool:
+    return text[start:end] in _MARKS and not text[end : end + 1].strip()
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

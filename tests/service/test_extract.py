@@ -90,13 +90,14 @@ def test_it_is_what_merging_rankings_by_hand_gives(
 
 
 def test_words_say_where_a_score_comes_from(client: TestClient) -> None:
-    answer = post(client, text="- bake bread\n- a bun", top_k=1, per_sentence=1, explain=True).json()
+    answer = post(client, text="- bake bread.\n- a bun", top_k=1, per_sentence=1, explain=True).json()
     (skill,) = answer["skills"]
     (found,) = skill["evidence"]
     # The fake ranker explains one half by the first character and one half by the last.
     assert found["words"] == [
         {"start": 2, "end": 6, "text": "bake", "contribution": found["score"] / 2},
-        {"start": 7, "end": 12, "text": "bread", "contribution": found["score"] / 2},
+        {"start": 12, "end": 13, "text": ".", "contribution": found["score"] / 2},
+        {"start": 7, "end": 12, "text": "bread", "contribution": 0.0},
     ]
 
 
