@@ -3,6 +3,8 @@
 DATA_DIR has the layout of docs/evaluation.md; the figures stand in docs/service.md, "Aliases".
 """
 
+# ruff: noqa: T201 - a script for a terminal
+
 from __future__ import annotations
 
 import csv
