@@ -16,7 +16,7 @@ from uwe_core.errors import LimitError, SlowBodyError
 class BodyLimitMiddleware:
     """Raises where the application reads the body, so that its own handlers answer.
 
-    Streams of lines may have any length, and the time is that of each wait for more; who reads them bounds a line.
+    Streams of lines are left to those who read them: they may have any length and take any time, but not each line.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -26,26 +26,24 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or is_stream(scope):
             await self.app(scope, receive, send)
             return
-        received, streamed = 0, is_stream(scope)
+        received = 0
         complete = False
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_some() -> Message:
-            nonlocal received, complete, deadline
+            nonlocal received, complete
             if complete:  # what comes now is that the client goes away, however late
                 return await receive()
-            if streamed:
-                deadline = asyncio.get_running_loop().time() + self.seconds
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 raise SlowBodyError(f"the body did not arrive within {self.seconds:g} seconds") from None
             received += len(message.get("body", b""))
-            if received > self.max_bytes and not streamed:
+            if received > self.max_bytes:
                 raise LimitError(f"the body is larger than {self.max_bytes} bytes")
             complete = not message.get("more_body", False)
             return message

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from uwe_core.errors import LimitError, UweError
+from uwe_core.errors import LimitError, SlowBodyError, UweError
 
 NDJSON = "application/x-ndjson"
 _STREAMED_PATH = re.compile(r"/rank/[^/]+/batch")
+# Of a body, read before they are used.
+_AHEAD_BYTES = 1 << 16
 Item = TypeVar("Item")
 
 
@@ -61,23 +64,99 @@ async def lines(chunks: AsyncIterable[bytes], longest: int) -> AsyncIterator[Lin
         yield Line(number, content)
 
 
+class ArrivingBody:
+    """The body of a request, read a little ahead of its use: so it shows soon that the client goes away.
+
+    Args:
+        receive: of the connection; nobody else may await it.
+        seconds: how long to wait for more when all that came is used.
+        ahead: bytes that are held at most, and the message that exceeds them.
+    """
+
+    def __init__(self, receive: Receive, seconds: float, ahead: int = _AHEAD_BYTES) -> None:
+        self._receive = receive
+        self._seconds = seconds
+        self._ahead = ahead
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._complete = False
+        self._changed = asyncio.Condition()
+
+    async def begin(self) -> None:
+        """Wait for the first bytes.
+
+        Raises:
+            SlowBodyError: they did not come.
+            ClientDisconnect: the client went away.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._read_some()
+        except TimeoutError:
+            raise self._slow() from None
+
+    async def read(self) -> None:
+        """Read ahead, and then wait, until the client goes away.
+
+        Raises:
+            ClientDisconnect: it did.
+        """
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._held < self._ahead)
+            await self._read_some()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes as they come, while `read` runs.
+
+        Raises:
+            SlowBodyError: no more came for too long.
+        """
+        while True:
+            async with self._changed:
+                try:
+                    async with asyncio.timeout(self._seconds):
+                        await self._changed.wait_for(lambda: self._chunks or self._complete)
+                except TimeoutError:
+                    raise self._slow() from None
+                if not self._chunks:
+                    return
+                chunk = self._chunks.popleft()
+                self._held -= len(chunk)
+                self._changed.notify_all()
+            yield chunk
+
+    async def _read_some(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        async with self._changed:
+            self._chunks.append(message.get("body", b""))
+            self._held += len(self._chunks[-1])
+            self._complete = not message.get("more_body", False)
+            self._changed.notify_all()
+
+    def _slow(self) -> SlowBodyError:
+        return SlowBodyError(f"no more of the body arrived within {self._seconds:g} seconds")
+
+
 async def relay(
     items: AsyncIterable[Item],
     answer: Callable[[Item], Coroutine[Any, Any, bytes]],
     send: Callable[[bytes], Awaitable[None]],
     in_flight: int,
-    receive: Receive | None = None,
+    beside: Coroutine[Any, Any, None] | None = None,
 ) -> None:
     """Send the answer to each item, in their order.
 
-    Items are read no faster than answers are taken: at most `in_flight` of them are computed, or wait to be sent.
+    Items are taken no faster than answers are: at most `in_flight` of them are computed, or wait to be sent.
 
     Args:
-        items: read one by one.
+        items: taken one by one.
         answer: of one item; must not raise.
         send: returns when there is room for more.
         in_flight: above 0.
-        receive: of the connection; awaited when all items are read, to learn of a client that goes away.
+        beside: runs until all is sent, such as `ArrivingBody.read`.
 
     Raises:
         ClientDisconnect: the client went away; what was under way is cancelled.
@@ -88,13 +167,13 @@ async def relay(
     try:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(_write(waiting, room, send))
+            if beside is not None:
+                running = group.create_task(beside)
+                writing.add_done_callback(lambda _: running.cancel())
             async for item in items:
                 await room.acquire()
                 waiting.put_nowait(group.create_task(answer(item)))
             waiting.put_nowait(None)
-            if receive is not None:
-                watching = group.create_task(_watch(receive))
-                writing.add_done_callback(lambda _: watching.cancel())
     except* ClientDisconnect:
         gone = True
     if gone:
@@ -109,12 +188,6 @@ async def _write(
     while (answered := await waiting.get()) is not None:
         await send(await answered)
         room.release()
-
-
-async def _watch(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    raise ClientDisconnect
 
 
 def _too_long(longest: int) -> LimitError:

@@ -97,7 +97,7 @@ def _batch_result(body: Any) -> BatchResult:
     fields = _of(dict, body)
     error = None if fields["error"] is None else _of(dict, fields["error"])
     return BatchResult(
-        id=None if fields["id"] is None else _of((str, int), fields["id"]),
+        id=fields["id"] if isinstance(fields["id"], str) or fields["id"] is None else _of(int, fields["id"]),
         result=None if fields["result"] is None else _query_result(fields["result"]),
         error=None if error is None else ItemError(_of(str, error["code"]), _of(str, error["message"])),
         line=None if fields.get("line") is None else _of(int, fields["line"]),

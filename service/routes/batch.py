@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.answers import AnswerSource
 from service.errors import item_error
-from service.ndjson import NDJSON, Line, is_stream, lines, relay
+from service.ndjson import NDJSON, ArrivingBody, Line, is_stream, lines, relay
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, check_answerable, check_limits
 from service.schemas import LONGEST_ID, BatchRequest, BatchResponse, ErrorResponse, RankItem
@@ -96,12 +96,12 @@ async def stream(request: Request) -> Response:
     loaded, task = state.require(), request.path_params["task"]
     loaded.engine.task(task)
     answering = Answering(task, loaded, state.settings, request.state.request_id)
-    chunks = aiter(request.stream())
-    # Before the answer begins, so that a body that does not come is refused by its status.
-    first = await anext(chunks)
-    arriving = lines(_beginning_with(first, chunks), state.settings.max_body_bytes)
-    send_lines = partial(_send_lines, arriving, answering, state.settings.batch_in_flight)
-    return LineResponse(loaded.batcher.source(task), send_lines)
+    body = ArrivingBody(request.receive, state.settings.body_seconds)
+    try:
+        await body.begin()  # before the answer, so that a body that does not come is refused by its status
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_GONE)
+    return LineResponse(loaded.batcher.source(task), partial(_send_lines, body, answering, state.settings))
 
 
 class Answering:
@@ -153,7 +153,7 @@ class LineResponse(Response):
 
     media_type = NDJSON
 
-    def __init__(self, source: AnswerSource, send_lines: Callable[[Receive, Send], Awaitable[None]]) -> None:
+    def __init__(self, source: AnswerSource, send_lines: Callable[[Send], Awaitable[None]]) -> None:
         headers = {"X-Model-Fingerprint": source.model_fingerprint, "X-Index-Fingerprint": source.index_fingerprint}
         super().__init__(headers=headers)
         del self.headers["content-length"]
@@ -163,7 +163,7 @@ class LineResponse(Response):
         """Answer one request."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            await self._send_lines(receive, send)
+            await self._send_lines(send)
         except ClientDisconnect:
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -180,13 +180,16 @@ def _head(facts: dict[str, int], identifier: object) -> bytes:
     return written.removesuffix(b"}")
 
 
-async def _send_lines(
-    arriving: AsyncIterator[Line], answering: Answering, in_flight: int, receive: Receive, send: Send
-) -> None:
+async def _send_lines(body: ArrivingBody, answering: Answering, settings: Settings, send: Send) -> None:
     async def send_line(line: bytes) -> None:
-        await send({"type": "http.response.body", "body": line, "more_body": True})
+        try:
+            async with asyncio.timeout(settings.body_seconds):
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+        except TimeoutError:  # nobody takes answers: no place is to be held for that
+            raise ClientDisconnect from None
 
-    await relay(arriving, answering.line, send_line, in_flight, receive)
+    arriving = lines(body.chunks(), settings.max_body_bytes)
+    await relay(arriving, answering.line, send_line, settings.batch_in_flight, body.read())
 
 
 async def _with_patience(call: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
@@ -206,9 +209,3 @@ async def _with_patience(call: Callable[[], Awaitable[Answer]], seconds: float) 
 async def _each(items: Sequence[object]) -> AsyncIterator[object]:
     for item in items:
         yield item
-
-
-async def _beginning_with(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in chunks:
-        yield chunk

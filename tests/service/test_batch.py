@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from service.app import create_app
-from service.ndjson import NDJSON, lines, relay
+from service.ndjson import NDJSON, ArrivingBody, lines, relay
 from service.schemas import BatchResponse
 from service.settings import Settings
 from tests.service.conftest import FakeRanker
@@ -183,16 +183,13 @@ def test_no_more_is_read_than_may_be_under_way_and_answers_keep_their_order() ->
     assert sent == [b"%d" % number for number in range(10)]
 
 
-@pytest.mark.parametrize("while_reading", [True, False])
-def test_a_client_that_goes_away_cancels_what_is_under_way(while_reading: bool) -> None:
+def test_a_client_that_goes_away_cancels_what_is_under_way() -> None:
     cancelled: list[int] = []
 
     async def items() -> AsyncIterator[int]:
         for number in range(2):
             yield number
-        await asyncio.sleep(0.01)
-        if while_reading:
-            raise ClientDisconnect
+        await asyncio.sleep(60)
 
     async def answer(item: int) -> bytes:
         try:
@@ -205,12 +202,50 @@ def test_a_client_that_goes_away_cancels_what_is_under_way(while_reading: bool) 
     async def send(_: bytes) -> None:
         raise AssertionError
 
-    async def receive() -> Any:
-        return {"type": "http.disconnect"}
+    async def leaves() -> None:
+        await asyncio.sleep(0.01)
+        raise ClientDisconnect
 
     with pytest.raises(ClientDisconnect):
-        asyncio.run(relay(items(), answer, send, 5, receive))
+        asyncio.run(relay(items(), answer, send, 5, leaves()))
     assert sorted(cancelled) == [0, 1]
+
+
+def test_a_body_is_read_ahead_within_bounds_and_its_end_is_noticed_before_it_is_used() -> None:
+    async def main() -> tuple[int, int]:
+        messages = [{"type": "http.request", "body": b"1234\n", "more_body": True}] * 50
+        received = 0
+
+        async def receive() -> Any:
+            nonlocal received
+            received += 1
+            return messages[received - 1] if received <= len(messages) else {"type": "http.disconnect"}
+
+        body = ArrivingBody(receive, 5, ahead=20)
+        reading = asyncio.create_task(body.read())
+        await asyncio.sleep(0.01)
+        before = received
+        chunks = body.chunks()
+        for _ in range(47):
+            assert await anext(chunks) == b"1234\n"
+        with pytest.raises(ClientDisconnect):  # three chunks were not used
+            await reading
+        return before, received
+
+    assert asyncio.run(main()) == (4, 51)
+
+
+def test_a_body_that_does_not_come_is_too_slow() -> None:
+    async def main() -> None:
+        async def receive() -> Any:
+            await asyncio.sleep(60)
+
+        with pytest.raises(SlowBodyError, match=r"within 0\.01 seconds"):
+            await ArrivingBody(receive, 0.01).begin()
+        with pytest.raises(SlowBodyError):
+            await anext(ArrivingBody(receive, 0.01).chunks())
+
+    asyncio.run(main())
 
 
 def test_lines_are_answered_while_others_are_still_to_come_and_a_client_may_leave(ranker: FakeRanker) -> None:
