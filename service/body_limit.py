@@ -26,7 +26,7 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or is_stream(scope):
+        if scope["type"] != "http" or is_stream(scope["path"], scope["headers"]):
             await self.app(scope, receive, send)
             return
         received = 0

@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("headers too large")
         self._stop_timer()
         super().on_headers_complete()
-        if not is_stream(self.scope):  # its reader knows when it waits
+        if not is_stream(self.scope["path"], self.scope["headers"]):  # its reader knows when it waits
             self._close_in(self._settings.body_seconds + _GRACE_SECONDS)
 
     def on_message_complete(self) -> None:

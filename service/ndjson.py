@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from uwe_core.errors import LimitError, SlowBodyError, UweError
 
@@ -29,11 +29,11 @@ class Line(NamedTuple):
     ends: bool = False
 
 
-def is_stream(scope: Scope) -> bool:
+def is_stream(path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a request's body is read line by line, so that it may be of any length and take any time."""
-    if not _STREAMED_PATH.fullmatch(scope["path"]):
+    if not _STREAMED_PATH.fullmatch(path):
         return False
-    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    kinds = [value for name, value in headers if name == b"content-type"]
     return len(kinds) == 1 and kinds[0].partition(b";")[0].strip().lower() == NDJSON.encode()
 
 

@@ -50,7 +50,11 @@ class StreamedRoute(APIRoute):
         whole = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await stream(request) if is_stream(request.scope) else await whole(request)
+            return (
+                await stream(request)
+                if is_stream(request.scope["path"], request.scope["headers"])
+                else await whole(request)
+            )
 
         return handle
 
