@@ -19,7 +19,7 @@ from service.errors import install_error_handlers
 from service.keys import Scope
 from service.loading import load_ranker
 from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
-from service.routes import catalogue, embed, health, jobs, rank, rerank, spaces, zero_shot
+from service.routes import batch, catalogue, embed, extract, health, jobs, rank, rerank, spaces, zero_shot
 from service.routes.playground import add_playground
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
@@ -71,7 +71,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
     app.state.service = state
     _add_middleware(app, state)
     install_error_handlers(app)
-    for routes in (rank, zero_shot, rerank, embed, catalogue, spaces, jobs, health):
+    for routes in (rank, batch, extract, zero_shot, rerank, embed, catalogue, spaces, jobs, health):
         app.include_router(routes.router)
     if settings.playground:
         add_playground(app)

@@ -9,6 +9,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.ndjson import is_stream
 from uwe_core.errors import LimitError, SlowBodyError
 
 # The methods of whole target spaces, and of many targets at once; the door lets only admins use them.
@@ -16,7 +17,10 @@ _UPLOADS = frozenset({"PUT", "PATCH"})
 
 
 class BodyLimitMiddleware:
-    """Raises where the application reads the body, so that its own handlers answer."""
+    """Raises where the application reads the body, so that its own handlers answer.
+
+    Streams of lines are left to those who read them: they may have any length and take any time, but not each line.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int, seconds: float) -> None:
         self.app = app
@@ -26,7 +30,7 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or is_stream(scope["path"], scope["headers"]):
             await self.app(scope, receive, send)
             return
         most = self.max_upload_bytes if scope["method"] in _UPLOADS else self.max_bytes

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.ndjson import is_stream
 from service.settings import Settings
 
 # The application answers a slow body with 408 first; after that long the connection is closed without a word.
@@ -76,8 +77,10 @@ class Connection(HttpToolsProtocol):
             self._settings.max_header_bytes
         ):
             raise ValueError("headers too large")
-        self._close_in(self._settings.body_seconds + _GRACE_SECONDS)
+        self._stop_timer()
         super().on_headers_complete()
+        if not is_stream(self.scope["path"], self.scope["headers"]):  # its reader knows when it waits
+            self._close_in(self._settings.body_seconds + _GRACE_SECONDS)
 
     def on_message_complete(self) -> None:
         """The request has arrived."""

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from service.schemas import ErrorDetail, ErrorResponse
@@ -100,6 +101,22 @@ def unexpected_response(request_id: str, error: Exception) -> JSONResponse:
     return _response(request_id, 500, "internal_error", _INTERNAL)
 
 
+def item_error(request_id: str, error: Exception) -> dict[str, str]:
+    """Code and message of what went wrong with one item of several."""
+    if isinstance(error, ValidationError):
+        return {"code": "invalid_request", "message": _problems(error)}
+    status, code = STATUSES[type(error)] if isinstance(error, errors.UweError) else (500, "internal_error")
+    if status == 500:
+        logger.error("an item of request %s failed", request_id, exc_info=error)
+        return {"code": "internal_error", "message": _INTERNAL}
+    return {"code": code, "message": str(error)}
+
+
+def _problems(error: ValidationError | RequestValidationError) -> str:
+    # The input itself is not repeated: it may be long, and it may not be text that JSON can carry.
+    return "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+
+
 def _uwe_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.UweError)  # noqa: S101 - Starlette dispatches by class
     return error_response(request.state.request_id, error)
@@ -107,9 +124,7 @@ def _uwe_error(request: Request, error: Exception) -> JSONResponse:
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
-    # The input itself is not repeated: it may be long, and it may not be text that JSON can carry.
-    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-    return _response(request.state.request_id, 422, "invalid_request", "; ".join(problems))
+    return _response(request.state.request_id, 422, "invalid_request", _problems(error))
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -37,8 +37,8 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
     threads = settings.threads or cpu_quota()
     torch.set_num_threads(threads)
     tasks = settings.all_tasks
-    _check_candidates(settings)
-    catalogue = SpaceCatalogue(settings.home, settings.spaces)
+    _check_spaces(settings)
+    catalogue = SpaceCatalogue(settings.home, settings.spaces, settings.aliases)
     _sweep(catalogue)
     try:
         spaces = [catalogue.open(name) for name in sorted({task.target_space for task in tasks.values()})]
@@ -101,10 +101,11 @@ def _with_previous(
     return served
 
 
-def _check_candidates(settings: Settings) -> None:
-    """Refuse settings of candidates that cannot work before anything slow begins."""
-    unused = settings.candidates.keys() - {task.target_space for task in settings.all_tasks.values()}
-    if unused:
-        raise ConfigurationError(f"candidates are set for '{min(unused)}', a space that no task ranks")
+def _check_spaces(settings: Settings) -> None:
+    """Refuse settings of candidates and aliases that cannot work before anything slow begins."""
+    ranked = {task.target_space for task in settings.all_tasks.values()}
+    for what, names in (("candidates", settings.candidates.keys()), ("aliases", settings.aliases.keys())):
+        if names - ranked:
+            raise ConfigurationError(f"{what} are set for '{min(names - ranked)}', a space that no task ranks")
     if settings.candidates:
         load_faiss()

@@ -172,12 +172,22 @@ class Metrics:
         self._lookups[cache, "hit"].inc(hits)
         self._lookups[cache, "miss"].inc(misses)
 
-    def observe_request(self, path: str, status: int, seconds: float, key_name: str | None) -> None:
-        """One answered request: what computes and was let in by task or route, and whatever needs a key by its name."""
+    def observe_request(
+        self, path: str, status: int, seconds: float, key_name: str | None, task: str | None = None
+    ) -> None:
+        """One answered request: what computes and was let in by task or route, and whatever needs a key by its name.
+
+        Args:
+            path: names the task of a ranking.
+            status: of the answer.
+            seconds: from request to answer.
+            key_name: of the caller; None where no key was looked at.
+            task: of a request whose path names none.
+        """
         if key_name is not None:
             self.key_requests.labels(key_name, str(status)).inc()
         named = _RANK_PATH.fullmatch(path)
-        task = self._known_task(named[1] or ZERO_SHOT) if named else _ROUTES.get(path)
+        task = self._known_task(named[1] or ZERO_SHOT) if named else _ROUTES.get(path, task)
         if task is not None and status not in _AT_THE_DOOR:
             self.request_seconds.labels(task, str(status)).observe(seconds)
 
@@ -225,7 +235,9 @@ class RequestMiddleware:
         finally:
             seconds = time.perf_counter() - start
             answered = 500 if status is None else status
-            self.metrics.observe_request(scope["path"], answered, seconds, state.get("key_name"))
+            self.metrics.observe_request(
+                scope["path"], answered, seconds, state.get("key_name"), state.get("measured_task")
+            )
             self._log(scope, answered, seconds)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SkipValidation, model_validator
 
 from service.space_status import JobKind, JobState, SpaceStatus
 from uwe_core.backends.interface import BackendName, BackendPrecision
+from uwe_core.metadata_filter import Condition, MetadataFilter, value_text
 from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
 from uwe_core.scoring.candidates import CandidateConfig
@@ -19,35 +21,56 @@ from uwe_core.token_index import StorageType
 # They are part of the keys of cached answers: thousands of them must not fill the memory.
 _MOST_EXCLUDED = 256
 _LONGEST_EXCLUDED = 256
+LONGEST_ID = 256
+_MOST_FILTERED_COLUMNS, _MOST_FILTERED_VALUES, _LONGEST_FILTERED = 8, 32, 128
+
+_FilterText = Annotated[str, Field(max_length=_LONGEST_FILTERED)]
+_FilterValue = bool | int | FiniteFloat | _FilterText
 
 
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
-class RankRequest(_Schema):
-    """One `query`, or several `queries`."""
+class Prefix(_Schema):
+    """A value that begins so."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"query": "pharmacy technician", "top_k": 3},
-                {"queries": ["nurse", "welder"], "top_k": 10},
-                {"query": "pharmacy technician", "top_k": 3, "explain": True},
-            ]
-        }
+    prefix: str = Field(min_length=1, max_length=_LONGEST_FILTERED)
+
+
+FilterField = Annotated[
+    dict[
+        Annotated[str, Field(max_length=_LONGEST_FILTERED)],
+        Annotated[list[_FilterValue], Field(min_length=1, max_length=_MOST_FILTERED_VALUES)] | Prefix | _FilterValue,
+    ],
+    Field(
+        max_length=_MOST_FILTERED_COLUMNS,
+        description="Only targets with these metadata: by column a value, a list of values of which any will do, or "
+        "a prefix. GET /spaces lists a space's columns.",
+        examples=[{"type": ["knowledge"], "isco_group": {"prefix": "25"}}],
+    ),
+]
+
+
+def metadata_filter(fields: FilterField) -> MetadataFilter | None:
+    """The filter that a request asks for; None where it asks for none."""
+    return (
+        MetadataFilter(frozenset(_condition(column, wanted) for column, wanted in fields.items())) if fields else None
     )
 
-    query: str | None = Field(default=None, description="A single text to rank for.")
-    queries: list[str] | None = Field(default=None, min_length=1, description="Texts to rank for.")
-    top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
+
+def _condition(column: str, wanted: list[_FilterValue] | Prefix | _FilterValue) -> Condition:
+    if isinstance(wanted, Prefix):
+        return Condition(column, prefix=wanted.prefix)
+    return Condition(column, frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted])))
+
+
+class NarrowedRequest(_Schema):
+    """Which targets of a ranking are wanted, and how much is to be said of them."""
 
     explain: bool = Field(
         default=False, description="Say what each pair of a query token and a target token adds to the score."
     )
-
-    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
-    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
     min_confidence: float | None = Field(
         default=None, ge=0, le=1, description="Least `confidence` of a target; for calibrated tasks alone."
     )
@@ -56,6 +79,44 @@ class RankRequest(_Schema):
         max_length=_MOST_EXCLUDED,
         description="Ids of targets that are never returned.",
     )
+    filter: FilterField = {}
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        exclude, wanted = frozenset(self.exclude), metadata_filter(self.filter)
+        return Narrowing(min_confidence=self.min_confidence, exclude=exclude, filter=wanted)
+
+
+class PagedRequest(NarrowedRequest):
+    """The same with a page of each ranking."""
+
+    top_k: int | None = Field(default=None, ge=1, description="Targets per query; the task's default where absent.")
+    offset: int = Field(default=0, ge=0, description="Pass over so many of the best targets.")
+    min_score: float | None = Field(default=None, allow_inf_nan=False, description="Least `score` of a target.")
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """Which part of the rankings is wanted."""
+        return replace(super().narrowing, offset=self.offset, min_score=self.min_score)
+
+
+class RankRequest(PagedRequest):
+    """One `query`, or several `queries`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "pharmacy technician", "top_k": 3},
+                {"queries": ["nurse", "welder"], "top_k": 10},
+                {"query": "pharmacy technician", "top_k": 3, "explain": True},
+                {"query": "pharmacy technician", "filter": {"type": ["knowledge"]}},
+            ]
+        }
+    )
+
+    query: str | None = Field(default=None, description="A single text to rank for.")
+    queries: list[str] | None = Field(default=None, min_length=1, description="Texts to rank for.")
 
     fingerprint: str | None = Field(
         default=None,
@@ -74,10 +135,42 @@ class RankRequest(_Schema):
         """All queries."""
         return [self.query] if self.query is not None else self.queries or []
 
-    @property
-    def narrowing(self) -> Narrowing:
-        """Which part of the rankings is wanted."""
-        return Narrowing(self.offset, self.min_score, self.min_confidence, frozenset(self.exclude))
+
+class RankItem(PagedRequest):
+    """One query of a batch, and what is wanted of its ranking."""
+
+    id: Annotated[str, Field(max_length=LONGEST_ID)] | int | None = Field(
+        default=None, description="Given back with the answer."
+    )
+    query: str = Field(description="The text to rank for.")
+
+
+class BatchRequest(_Schema):
+    """Queries that are answered one by one, each with an error of its own where it cannot be ranked."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"id": "a", "query": "nurse"}, {"id": "b", "query": "welder"}]}]}
+    )
+
+    items: list[SkipValidation[RankItem]] = Field(min_length=1)  # each is validated on its own
+
+
+class ExtractRequest(NarrowedRequest):
+    """A vacancy whose skills are wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"text": "Your tasks:\n- You dispense medicines.\n- You advise customers.", "top_k": 5}]
+        }
+    )
+
+    text: str = Field(description="The vacancy, with its line breaks.")
+    task: str = Field(default="skillextract", description="Of which the sentences are the queries.")
+    top_k: int = Field(default=20, ge=1, description="Skills of the vacancy.")
+    per_sentence: int = Field(default=5, ge=1, description="Skills of each sentence that are looked at.")
+    min_normalised_score: float | None = Field(
+        default=None, ge=-1, le=1, description="Least `normalised_score` of a skill, and of a sentence as its evidence."
+    )
 
 
 class SpaceRankRequest(RankRequest):
@@ -131,6 +224,9 @@ class Target(_Schema):
         default=None, description="Probability of being relevant; null where the model was not calibrated for the task."
     )
     explanation: ScoreExplanation | None = Field(default=None, description="Where `explain` was asked for.")
+    matched_alias: str | None = Field(
+        default=None, description="The alias to which it owes its score; null where its own text is as good."
+    )
 
     @classmethod
     def of(cls, target: RankedTarget) -> Self:
@@ -179,6 +275,78 @@ class RankResponse(_Schema):
     results: list[QueryResult]
 
 
+class ItemError(_Schema):
+    """Why an item has no ranking."""
+
+    code: str
+    message: str
+
+
+class BatchResult(_Schema):
+    """The answer to one item: a ranking, or an error."""
+
+    line: int | None = Field(default=None, description="Of the request, from 1; where items are lines.")
+    id: str | int | None = Field(description="Of the item, where it could be read.")
+    result: QueryResult | None
+    error: ItemError | None
+
+
+class BatchResponse(_Schema):
+    """Answers in the order of the items."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    results: list[BatchResult]
+
+
+class Word(_Schema):
+    """A word of a sentence, by its place in the vacancy."""
+
+    start: int = Field(description="First character, counted in Unicode code points from 0.")
+    end: int = Field(description="The character after the last.")
+    text: str
+    contribution: float = Field(description="What its tokens add to the score; negative where they take from it.")
+
+
+class Evidence(_Schema):
+    """A sentence that a skill came from, by its place in the vacancy."""
+
+    start: int = Field(description="First character, counted in Unicode code points from 0.")
+    end: int = Field(description="The character after the last.")
+    text: str
+    score: float = Field(description="The model's own score; grows with the length of the sentence.")
+    normalised_score: float
+    confidence: float | None = None
+    matched_alias: str | None = None
+    truncated: Truncated | None = None
+    words: list[Word] | None = Field(
+        default=None, description="Largest contribution first, special tokens left out; where `explain` was asked for."
+    )
+
+
+class ExtractedSkill(_Schema):
+    """A skill of the vacancy, or whatever the task ranks."""
+
+    id: str
+    text: str
+    normalised_score: float = Field(description="The best of its sentences, in [-1, 1].")
+    confidence: float | None = Field(default=None, description="Of the best sentence.")
+    rank: int = Field(description="1 is best.")
+    metadata: dict[str, Any]
+    evidence: list[Evidence] = Field(description="Best sentence first.")
+
+
+class ExtractResponse(_Schema):
+    """The skills of a vacancy, best first."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    sentences: int = Field(description="That were ranked; headings are not.")
+    skills: list[ExtractedSkill]
+
+
 class TaskList(_Schema):
     """All tasks."""
 
@@ -197,6 +365,8 @@ class Space(SpaceInfo):
     candidates: CandidateConfig | None = Field(
         default=None, description="How targets are proposed that are then scored; null where every target is scored."
     )
+    columns: list[str] = Field(description="Metadata of its targets, by which rankings may be filtered.")
+    aliases: int = Field(description="By which its targets are matched beside their own texts.")
 
     editable: bool = Field(default=False, description="Uploaded, and so to be changed by requests.")
     warnings: list[str] = Field(default=[], description="What to know before its rankings are believed.")
@@ -217,6 +387,8 @@ class Space(SpaceInfo):
             tokens=summary.tokens,
             index_bytes=summary.nbytes,
             candidates=summary.candidates,
+            columns=list(summary.columns),
+            aliases=summary.aliases,
             editable=status.editable,
             warnings=list(status.warnings),
             previous_fingerprint=status.previous_fingerprint,

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     taxonomy: str = Field(default="sample", description="The taxonomy of the six tasks: `sample`, or one imported.")
     spaces: dict[str, SpaceSource] = Field(default_factory=dict, description="Target spaces of your own, by name.")
     tasks: dict[str, RankingTask] = Field(default_factory=dict, description="Tasks of your own, by name.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Of a space, by name: the column of its metadata whose texts its targets are matched by too.",
+    )
     candidates: dict[str, CandidateConfig] = Field(
         default_factory=dict,
         description="Of a large space, by name: targets that faiss proposes and that are scored; else all are.",
@@ -89,6 +93,12 @@ class Settings(BaseSettings):
     refresh_seconds: float = Field(
         default=10.0, ge=0, description="How often to look for spaces that other processes finished; 0 never looks."
     )
+    max_batch_items: int = Field(default=256, ge=1, description="Most items of a batch that is no stream of lines.")
+    batch_in_flight: int = Field(
+        default=16, ge=1, description="Items of one batch or stream that are computed, or wait to be sent, at once."
+    )
+    max_vacancy_chars: int = Field(default=20_000, ge=1, description="Most characters of a vacancy.")
+    max_sentences: int = Field(default=200, ge=1, description="Most sentences of a vacancy.")
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
     max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
     deadline_seconds: float = Field(default=10.0, gt=0, description="How long a request may wait and compute.")

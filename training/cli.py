@@ -85,7 +85,7 @@ def _prepare() -> None:
 
 
 @app.command()
-def precompute(
+def precompute(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
     spaces: Annotated[list[str] | None, typer.Argument(help="Names of target spaces; all where none is named.")] = None,
     model: Model = "embedded",
     dtype: Annotated[StorageType, typer.Option(help="Storage precision.")] = SERVED_STORAGE,
@@ -95,11 +95,16 @@ def precompute(
     candidates: Annotated[
         CandidateKind | None, typer.Option(help="Also build what proposes candidates of large spaces.")
     ] = None,
+    aliases: Annotated[
+        str | None, typer.Option(help="Of the named spaces: the column of aliases to be matched too.")
+    ] = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
     """Encode target spaces into token indexes; finished ones are reused."""
-    catalogue = SpaceCatalogue(home)
+    if aliases is not None and not spaces:
+        raise typer.BadParameter("--aliases needs the names of spaces")
+    catalogue = SpaceCatalogue(home, aliases=dict.fromkeys(spaces or (), aliases) if aliases else {})
     ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
     for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates):

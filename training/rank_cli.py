@@ -12,12 +12,14 @@ import typer
 
 from training.options import Device, Home, Model
 from training.ranking.answers import Answer
+from training.ranking.filters import filter_fields, filter_of
 from training.ranking.here import rank_here, ranker_of
 from training.ranking.outputs import Put, json_lines, parquet_rows, tables
 from training.ranking.queries import QuerySource, file_queries, given_queries, piped_queries
 from training.ranking.there import client_of, rank_there
 from training.terminal import progress_bar
 from uwe_core.home import default_home
+from uwe_core.narrowing import Narrowing
 from uwe_core.tasks import standard_task
 
 # What a server decides for itself.
@@ -31,6 +33,9 @@ def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
     file: Annotated[Path | None, typer.Option(help="Queries in their place: .txt, .csv or .parquet.")] = None,
     column: Annotated[str | None, typer.Option(help="Of the file; 'query', 'text' or the only one where none.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Targets of each query; the task's own where none.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="Targets with COLUMN=VALUE, or COLUMN=BEGINNING*; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each query.")] = False,
     out: Annotated[Path | None, typer.Option(help="A Parquet file with a row for each target.")] = None,
     model: Model = "embedded",
@@ -45,14 +50,18 @@ def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
 ) -> None:
     """Rank texts of the command line, of a file or of standard input."""
     _refuse_contradictions(context, texts, file, column, out, as_json)
+    fields = filter_fields(filters or [])
     chosen = None if server else standard_task(task, taxonomy)
     source = _source(texts, file, column)
     if chosen is None:
         with client_of(server or "", api_key) as client:
-            _write(rank_there(client, task, source.read(), top_k, batch_size), source, out, as_json, batch_size)
+            answers = rank_there(client, task, source.read(), top_k, batch_size, fields)
+            _write(answers, source, out, as_json, batch_size)
     else:
         ranker = ranker_of(chosen, model, device, home)
-        _write(rank_here(ranker, task, source.read(), top_k, batch_size), source, out, as_json, batch_size)
+        narrowing = Narrowing(filter=filter_of(fields))
+        answers = rank_here(ranker, task, source.read(), top_k, batch_size, narrowing)
+        _write(answers, source, out, as_json, batch_size)
 
 
 def _refuse_contradictions(

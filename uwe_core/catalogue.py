@@ -24,7 +24,7 @@ LIVE_SPACES = "spaces"
 class SpaceSource(BaseModel):
     """A target space of one's own: a CSV file (columns `id`, `text`, metadata), or a folder written by this project.
 
-    The other fields describe a CSV file; a folder knows them itself.
+    The other fields describe a CSV file; a folder knows them itself, but `alias_column` wins where it is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,12 +35,15 @@ class SpaceSource(BaseModel):
     taxonomy_version: str | None = None
     licence: str | None = None
     attribution: str | None = None
+    alias_column: str | None = None
 
     def open(self, name: str) -> TargetSpace:
         """Read the space under the name it was given."""
         if self.path.is_dir():
             opened = TargetSpace.open(self.path)
-            return TargetSpace(opened.info.model_copy(update={"name": name}), opened.ids, opened.texts, opened.metadata)
+            aliases = {} if self.alias_column is None else {"alias_column": self.alias_column}
+            info = opened.info.model_copy(update={"name": name, **aliases})
+            return TargetSpace(info, opened.ids, opened.texts, opened.metadata)
         return TargetSpace.from_csv(SpaceInfo(name=name, **self.model_dump(exclude={"path"})), self.path)
 
 
@@ -53,10 +56,12 @@ class SpaceCatalogue:
     Attributes:
         home: see `home.py`.
         sources: spaces of one's own by name.
+        aliases: by the name of a space, the column of aliases by which its targets are matched too.
     """
 
     home: Path = field(default_factory=default_home)
     sources: Mapping[str, SpaceSource] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def indexes(self) -> Path:
@@ -92,7 +97,8 @@ class SpaceCatalogue:
         """
         if name not in self._openers:
             raise UnknownSpaceError(name, self.names)
-        return self._openers[name]()
+        space = self._openers[name]()
+        return space.matching(self.aliases[name]) if name in self.aliases else space
 
     def facts_file(self, name: str) -> Path | None:
         """The file that changes when a space does: of a taxonomy, of a folder of one's own, or of an upload."""

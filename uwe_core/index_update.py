@@ -37,9 +37,9 @@ def index_reusing(
         progress: told after each target; whatever it raises stops the work.
 
     Raises:
-        InputError: a text that cannot be encoded, by its position in the space.
+        InputError: a text that cannot be encoded, by its position among `TargetSpace.matched_texts`.
     """
-    texts = space.texts
+    texts = space.matched_texts
     tokenised = encoder.tokenise(texts)
     counts = [len(ids) for ids in tokenised.token_ids]
     order = sorted(range(len(texts)), key=counts.__getitem__)
@@ -68,8 +68,9 @@ class _Places:
         space, self._index = known
         self._index.check_fits(encoder, space)
         offsets = self._index.offsets.tolist()
+        texts = space.matched_texts
         for place, target in enumerate(self._index.order.tolist()):
-            self._rows[space.texts[target]] = (offsets[place], offsets[place + 1])
+            self._rows[texts[target]] = (offsets[place], offsets[place + 1])
 
     def of(self, text: str) -> tuple[TokenIndex, int, int] | None:
         """The index, the first row and the one after the last; None of a text that is not known."""

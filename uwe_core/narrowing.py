@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwe_core.metadata_filter import MetadataFilter
+
 
 @dataclass(frozen=True)
 class Narrowing:
@@ -14,12 +16,14 @@ class Narrowing:
         min_score: least score; None asks for none.
         min_confidence: least confidence, in [0, 1]; leaves nothing of a task that is not calibrated.
         exclude: ids of targets that count as absent; ids of no target are ignored.
+        filter: targets that do not meet it count as absent; None lets all in.
     """
 
     offset: int = 0
     min_score: float | None = None
     min_confidence: float | None = None
     exclude: frozenset[str] = frozenset()
+    filter: MetadataFilter | None = None
 
     def accepts(self, score: float, confidence: float | None) -> bool:
         """Whether a target is good enough; where the scores fall, no later one is once one is not."""

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
@@ -21,9 +21,11 @@ from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
 from uwe_core.languages import languages_of
+from uwe_core.metadata_filter import MetadataFilter, TargetMask
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
+from uwe_core.scoring.alias_rows import AliasRows, CollapsedScores
 from uwe_core.scoring.candidates import (
     CandidateConfig,
     CandidateIndex,
@@ -41,8 +43,8 @@ from uwe_core.token_span import TokenSpan
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
-# Of one query: a score for every target of a space, or those of its candidates.
-QueryScores: TypeAlias = Float[Tensor, " targets"] | CandidateScores
+# Of one query: a score for every row of an index, those of aliases included, or those of its candidates.
+QueryScores: TypeAlias = Float[Tensor, " rows"] | CandidateScores
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
@@ -50,6 +52,8 @@ STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 _PADDING = 2
 # Of targets of the moment, which no loaded space holds.
 GIVEN_TASK = zero_shot_task("given")
+# Of filters, a byte for each target of a space.
+_KEPT_MASKS = 32
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class RankedTarget:
         rank: 1 is best.
         confidence: the probability that it is relevant, in [0, 1]; None where the model has no calibration of the task.
         explanation: of the score; None where nobody asked for one.
+        matched_alias: to which it owes its score; None where its own text is as good, or aliases are not matched.
     """
 
     id: str
@@ -72,6 +77,7 @@ class RankedTarget:
     metadata: dict[str, Any]
     confidence: float | None = None
     explanation: TargetExplanation | None = None
+    matched_alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class SpaceSummary:
         index_fingerprint: of everything beside the model that decides answers: the token index and, where there are
             any, how candidates are found and the metadata.
         candidates: how targets are proposed; None where every target is scored.
+        columns: of the metadata; what a filter may name.
+        aliases: of all targets together, by which they are matched too.
     """
 
     info: SpaceInfo
@@ -106,6 +114,8 @@ class SpaceSummary:
     tokens: int
     nbytes: int
     candidates: CandidateConfig | None = None
+    columns: tuple[str, ...] = ()
+    aliases: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,13 +146,18 @@ class RankableSpace:
         self.space = space
         self.index = index.to(model.encoder.device)
         self.candidates = None if candidates is None else candidates.config
+        self.alias_rows = AliasRows.of(space, self.index.embeddings.device)
         self.scorer: Scorer | CandidateScorer
         if candidates is None:
             self.scorer = make_scorer(self.index, model.interaction)
         else:
             candidates.index.check_fits(index)
-            self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
+            complete = None if self.alias_rows is None else self.alias_rows.complete
+            self.scorer = CandidateScorer(
+                self.index, model.interaction, candidates.index, candidates.config.count, complete
+            )
         self._metadata: dict[int, dict[str, Any]] = {}
+        self._kept_mask = lru_cache(_KEPT_MASKS)(self._mask)
         # At once: the hash of large metadata takes time that no request should wait for.
         self.fingerprint = _fingerprint(self)
 
@@ -150,6 +165,11 @@ class RankableSpace:
     def name(self) -> str:
         """The space's."""
         return self.space.info.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the metadata; what a filter may name."""
+        return tuple(self.space.metadata.column_names)
 
     def summary(self) -> SpaceSummary:
         """The facts of the space and its index."""
@@ -159,11 +179,24 @@ class RankableSpace:
             fingerprint=self.space.fingerprint,
             index_fingerprint=self.fingerprint,
             dtype=manifest.dtype,
-            targets=manifest.targets,
+            targets=len(self.space),
             tokens=manifest.tokens,
             nbytes=self.index.nbytes,
             candidates=self.candidates,
+            columns=self.columns,
+            aliases=manifest.targets - len(self.space),
         )
+
+    def mask(self, wanted: MetadataFilter) -> TargetMask:
+        """Which targets meet a filter, on the device of the scores; not to be changed.
+
+        Raises:
+            InputError: it names a column that the space does not have.
+        """
+        return self._kept_mask(wanted)
+
+    def _mask(self, wanted: MetadataFilter) -> TargetMask:
+        return wanted.mask(self.space.metadata).to(self.index.embeddings.device)
 
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
@@ -172,6 +205,11 @@ class RankableSpace:
             self._metadata.update(zip(unread, self.space.metadata_of(unread), strict=True))
         return [self._metadata[target] for target in targets]
 
+    def row_of(self, target: RankedTarget) -> int:
+        """The target of the index, of the space or one of its aliases, to which a ranked target owes its score."""
+        position = self.targets_by_id[target.id]
+        return position if self.alias_rows is None else self.alias_rows.row_of(position, target.matched_alias)
+
     @cached_property
     def targets_by_id(self) -> dict[str, int]:
         """Target indices by id."""
@@ -179,11 +217,18 @@ class RankableSpace:
 
     @cached_property
     def targets_by_text(self) -> dict[str, list[int]]:
-        """Target indices by the key of their text; targets may share a text."""
+        """Target indices by the key of their text; targets may share a text.
+
+        A matched alias stands for its target too, unless it is the text of another.
+        """
         by_text: defaultdict[str, list[int]] = defaultdict(list)
         for position, text in enumerate(self.space.texts):
             by_text[same_text_key(text)].append(position)
-        return dict(by_text)
+        by_alias: defaultdict[str, list[int]] = defaultdict(list)
+        for position, aliases in enumerate(self.space.aliases):
+            for alias in aliases:
+                by_alias[same_text_key(alias)].append(position)
+        return by_alias | by_text
 
 
 def _fingerprint(rankable: RankableSpace) -> str:
@@ -241,9 +286,12 @@ class Ranker:
         self.served = ServedSpaces(spaces)
         self.tasks = tasks
         self.encoding = encoding or summary_of(model.encoder)
-        # A curve was fitted on a standard task: a task of one's own may have its name and other targets.
+        # A curve was fitted on a standard task, and on scores of the targets' own texts: a task of one's own may have
+        # its name and other targets, and the best of several scores is higher without being likelier.
         self.calibrated_tasks = frozenset(
-            name for name, task in tasks.items() if name in model.info.calibration and is_standard(task)
+            name
+            for name, task in tasks.items()
+            if name in model.info.calibration and is_standard(task) and spaces[task.target_space].alias_rows is None
         )
 
     def task(self, name: str) -> RankingTask:
@@ -284,11 +332,14 @@ class Ranker:
         """The live spaces by name."""
         return {name: space.summary() for name, space in self.spaces.items()}
 
-    def rank(self, task_name: str, queries: Sequence[str], top_k: int | None = None) -> Rankings:
+    def rank(
+        self, task_name: str, queries: Sequence[str], top_k: int | None = None, narrowing: Narrowing = WHOLE
+    ) -> Rankings:
         """The best `top_k` targets of each query (the task's default where None): all stages, one after another.
 
         Raises:
             UnknownTaskError: no task of that name.
+            InputError: a filter names metadata that the space does not have.
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
         task = self.task(task_name)
@@ -302,7 +353,7 @@ class Ranker:
             scores = self.score(space, tokens)
         with _timed(seconds, "top_k"):
             rankings = [
-                self.select(space, task, query, row, len(ids), top_k or task.default_top_k)
+                self.select(space, task, query, row, len(ids), top_k or task.default_top_k, narrowing)
                 for query, row, ids in zip(queries, scores, tokenised.token_ids, strict=True)
             ]
         return Rankings(rankings, tokenised.truncations, seconds)
@@ -364,11 +415,15 @@ class Ranker:
             top_k: most targets to return.
             narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
                 so that one page begins where the page before it ended.
+
+        Raises:
+            InputError: its filter names metadata that the space does not have.
         """
         excluded = _excluded(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
-        best = _best(scores, narrowing.offset + top_k, excluded)
-        indices, values = (tensor[narrowing.offset :].tolist() for tensor in best)
+        allowed = None if narrowing.filter is None else rankable.mask(narrowing.filter)
+        best, matched = _best(scores, narrowing.offset + top_k, excluded, allowed, rankable.alias_rows)
+        indices, values, aliases = (found[narrowing.offset :] for found in (*(each.tolist() for each in best), matched))
         space, calibrated = rankable.space, task.name in self.calibrated_tasks
         ranking = [
             RankedTarget(
@@ -379,9 +434,10 @@ class Ranker:
                 rank=rank,
                 metadata=metadata,
                 confidence=self.model.confidence(task.name, value, query_tokens) if calibrated else None,
+                matched_alias=alias,
             )
-            for rank, (index, value, metadata) in enumerate(
-                zip(indices, values, rankable.metadata_of(indices), strict=True), start=narrowing.offset + 1
+            for rank, (index, value, metadata, alias) in enumerate(
+                zip(indices, values, rankable.metadata_of(indices), aliases, strict=True), start=narrowing.offset + 1
             )
         ]
         return list(takewhile(lambda target: narrowing.accepts(target.score, target.confidence), ranking))
@@ -404,11 +460,12 @@ class Ranker:
             query_tokens: as `encode` gave them.
             targets: as `select` gave them.
         """
-        query_spans, *target_spans = self.model.encoder.spans([query, *(target.text for target in targets)])
+        matched = [target.matched_alias or target.text for target in targets]
+        query_spans, *target_spans = self.model.encoder.spans([query, *matched])
         of_query = query_tokens.double().cpu()
         explanations = []
         for target, spans in zip(targets, target_spans, strict=True):
-            of_target = rankable.index.tokens_of(rankable.targets_by_id[target.id]).double().cpu()
+            of_target = rankable.index.tokens_of(rankable.row_of(target)).double().cpu()
             explanations.append(fold(explain(self.model.interaction, of_query, of_target), spans))
         return Explanation(query_spans, explanations)
 
@@ -428,11 +485,30 @@ def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing:
 
 
 def _best(
-    scores: QueryScores, top_k: int, excluded: Sequence[int]
-) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
-    """Indices and scores of the best targets that are not excluded."""
+    scores: QueryScores,
+    top_k: int,
+    excluded: Sequence[int],
+    allowed: TargetMask | None,
+    alias_rows: AliasRows | None,
+) -> tuple[tuple[Int[Tensor, " best"], Float[Tensor, " best"]], list[str | None]]:
+    """Indices and scores of the best targets that are allowed (all where None) and not excluded, and their aliases."""
+    rows = scores
     if isinstance(scores, CandidateScores):
-        return scores.best(top_k, excluded)
+        found = scores if alias_rows is None else alias_rows.collapse_candidates(scores)
+        found = found.enough(top_k, excluded, allowed)
+        rows = found.by_row if isinstance(found, CollapsedScores) else found
+        best = found.best(top_k, excluded, allowed)
+    else:
+        best = _best_of_all(scores if alias_rows is None else alias_rows.collapse(scores), top_k, excluded, allowed)
+    indices = best[0].tolist()
+    return best, [None] * len(indices) if alias_rows is None else alias_rows.matched(rows, indices)
+
+
+def _best_of_all(
+    scores: Float[Tensor, " targets"], top_k: int, excluded: Sequence[int], allowed: TargetMask | None
+) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -torch.inf)
     if excluded:
         scores = scores.clone()
         scores[excluded] = -torch.inf

@@ -21,18 +21,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from uwe_core.errors import ArtefactError, DataError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder
-from uwe_core.text import unreadable_reason
+from uwe_core.text import same_text_key, unreadable_reason
 
 SPACE_FORMAT = 1
 SPACE_FILE = "space.json"
 TARGETS_FILE = "targets.parquet"
+# Of aliases in one cell, such as those of a CSV file.
+ALIAS_SEPARATOR = "|"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 SpaceKind = Literal["skill", "job", "other"]
 
 
 class SpaceInfo(BaseModel):
-    """What a target space is, without its targets; returned by the service as it stands."""
+    """What a target space is, without its targets; returned by the service as it stands.
+
+    Attributes:
+        alias_column: metadata whose texts are matched as the targets' own are; None matches their own alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +48,7 @@ class SpaceInfo(BaseModel):
     taxonomy_version: str | None = None
     licence: str | None = None
     attribution: str | None = None
+    alias_column: str | None = None
 
 
 class _SpaceFile(SpaceInfo):
@@ -79,16 +86,19 @@ class TargetSpace:
             reason = unreadable_reason(text)
             if reason is not None:
                 raise DataError(self.info.name, None, f"the text of '{self.ids[position]}' {reason}")
+        self._check_aliases()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of ids and texts in order; metadata may change without re-encoding."""
+        """Content hash of ids, texts and matched aliases in order; other metadata may change without re-encoding."""
         digest = hashlib.sha256()
         for identifier, text in zip(self.ids, self.texts, strict=True):
             digest.update(json.dumps([identifier, text]).encode())
+        if self.info.alias_column is not None:
+            digest.update(json.dumps(self.aliases).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -101,12 +111,56 @@ class TargetSpace:
             digest.update(json.dumps([name, self.metadata[name].to_pylist()], default=str).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def aliases(self) -> list[list[str]]:
+        """The texts beside its own by which each target is matched; repetitions, and its own text, are left out."""
+        if self.info.alias_column is None:
+            return [[] for _ in self.ids]
+        aliases = []
+        for text, listed in zip(self.texts, self.metadata[self.info.alias_column].to_pylist(), strict=True):
+            found = listed.split(ALIAS_SEPARATOR) if isinstance(listed, str) else listed or []
+            by_key = {same_text_key(text): text}
+            for alias in found:
+                if alias and alias.strip():
+                    by_key.setdefault(same_text_key(alias), alias.strip())
+            aliases.append(list(by_key.values())[1:])
+        return aliases
+
+    @property
+    def matched_texts(self) -> list[str]:
+        """What an index has rows for: the text of each target, then all aliases, target after target."""
+        return [*self.texts, *(alias for aliases in self.aliases for alias in aliases)]
+
+    def matching(self, alias_column: str | None) -> TargetSpace:
+        """The same targets, matched by the aliases in that column too; by their own texts alone where None.
+
+        Raises:
+            DataError: there is no such column, or it holds no texts.
+        """
+        info = self.info.model_copy(update={"alias_column": alias_column})
+        return TargetSpace(info, self.ids, self.texts, self.metadata)
+
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; absent values are left out."""
         if not self.metadata.num_columns:
             return [{} for _ in targets]
         rows = self.metadata.take(pa.array(targets, type=pa.int64())).to_pylist()
         return [{key: value for key, value in row.items() if value not in (None, "", [])} for row in rows]
+
+    def _check_aliases(self) -> None:
+        column = self.info.alias_column
+        if column is None:
+            return
+        if column not in self.metadata.column_names:
+            raise DataError(self.info.name, None, f"has no column '{column}' to take aliases from")
+        kind = self.metadata.schema.field(column).type
+        if not (_is_text(kind) or (pa.types.is_list(kind) and _is_text(kind.value_type))):
+            raise DataError(self.info.name, None, f"the aliases in '{column}' are no texts, but {kind}")
+        for identifier, aliases in zip(self.ids, self.aliases, strict=True):
+            for alias in aliases:
+                reason = unreadable_reason(alias)
+                if reason is not None:
+                    raise DataError(self.info.name, None, f"an alias of '{identifier}' {reason}")
 
     @classmethod
     def from_columns(cls, info: SpaceInfo, columns: Mapping[str, Sequence[Any]]) -> TargetSpace:
@@ -117,6 +171,8 @@ class TargetSpace:
     @classmethod
     def from_csv(cls, info: SpaceInfo, source: Path | io.BytesIO) -> TargetSpace:
         """Read a UTF-8 CSV file with the columns `id` and `text`; every other column becomes metadata.
+
+        A cell of `info.alias_column` holds several aliases with `|` between them.
 
         Raises:
             DataError: the file cannot be read or lacks a column.
@@ -135,7 +191,8 @@ class TargetSpace:
         reason = _unusable_columns(table)
         if reason is not None:
             raise DataError(path, 1, reason)
-        return cls(info, *_split(table))
+        ids, texts, metadata = _split(table)
+        return cls(info, ids, texts, _with_lists(metadata, info.alias_column))
 
     def save(self, folder: Path) -> None:
         """Write `space.json` and `targets.parquet`; all or nothing."""
@@ -143,9 +200,10 @@ class TargetSpace:
         for name in self.metadata.column_names:
             table = table.append_column(name, self.metadata[name])
         facts = _SpaceFile(**self.info.model_dump(), fingerprint=self.fingerprint, targets=len(self))
+        unsaid = {"alias_column"} if facts.alias_column is None else None  # so that earlier versions can read it
         with atomic_folder(folder) as aside:
             pq.write_table(table, aside / TARGETS_FILE)
-            (aside / SPACE_FILE).write_text(facts.model_dump_json(indent=2) + "\n")
+            (aside / SPACE_FILE).write_text(facts.model_dump_json(indent=2, exclude=unsaid) + "\n")
 
     @classmethod
     def open(cls, folder: Path) -> TargetSpace:
@@ -199,6 +257,22 @@ def _unusable_columns(table: pa.Table) -> str | None:
         if not pa.types.is_string(table.schema.field(name).type) or table[name].null_count:
             return f"has a '{name}' that is not a text"
     return None
+
+
+def _with_lists(table: pa.Table, column: str | None) -> pa.Table:
+    """A table of which one column, where it is there and holds texts, holds the parts of each text."""
+    if column not in table.column_names or not pa.types.is_string(table.schema.field(column).type):
+        return table
+    parts = [
+        [part.strip() for part in (cell or "").split(ALIAS_SEPARATOR) if part.strip()]
+        for cell in table[column].to_pylist()
+    ]
+    place = table.column_names.index(column)
+    return table.set_column(place, column, pa.array(parts, pa.list_(pa.string())))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
 
 
 def _split(table: pa.Table) -> tuple[list[str], list[str], pa.Table]:

@@ -46,7 +46,11 @@ Progress = Callable[[int, int], None]
 
 
 class IndexManifest(BaseModel):
-    """`index.json`: what the tensors beside it are, and of what they were made."""
+    """`index.json`: what the tensors beside it are, and of what they were made.
+
+    Attributes:
+        targets: of the index: those of the space and, where they are matched, their aliases.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -157,12 +161,13 @@ class TokenIndex:
     def build(
         cls, encoder: TokenEncoder, space: TargetSpace, dtype: StorageType = "float32", progress: Progress | None = None
     ) -> TokenIndex:
-        """Encode every target of a space.
+        """Encode every target of a space, and every alias where those are matched, as targets of the index.
 
         Raises:
-            InputError: a text that cannot be encoded, by its position in the space.
+            InputError: a text that cannot be encoded, by its position among `TargetSpace.matched_texts`.
         """
-        tokenised = encoder.tokenise(space.texts)
+        texts = space.matched_texts
+        tokenised = encoder.tokenise(texts)
         if tokenised.truncations:
             logger.warning(
                 "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
@@ -175,7 +180,7 @@ class TokenIndex:
             tokens.append(batch.tokens.embeddings)
             order.extend(batch.positions)
             if progress is not None:
-                progress(len(order), len(space))
+                progress(len(order), len(texts))
         return tokens.as_index(encoder, space, tokenised, order)
 
     @classmethod

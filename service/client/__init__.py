@@ -19,12 +19,18 @@ from service.client.errors import (
     UnknownSpaceError,
     UnknownTaskError,
 )
-from service.client.exchange import RankOptions
+from service.client.exchange import ExtractOptions, RankItem, RankOptions
 from service.client.results import (
+    BatchResult,
+    BatchResults,
     Contribution,
     EmbeddedText,
     Embeddings,
+    Evidence,
+    ExtractedSkill,
+    Extraction,
     IndexSummary,
+    ItemError,
     Job,
     ModelSummary,
     QueryResult,
@@ -37,24 +43,33 @@ from service.client.results import (
     Task,
     Token,
     Truncated,
+    Word,
 )
 from service.client.retries import Retries
 from service.client.space_calls import SpaceFacts, Targets
 
 __all__ = [
     "AsyncUweClient",
+    "BatchResult",
+    "BatchResults",
     "ClientError",
     "ConflictError",
     "Contribution",
     "EmbeddedText",
     "Embeddings",
+    "Evidence",
+    "ExtractOptions",
+    "ExtractedSkill",
+    "Extraction",
     "IndexSummary",
     "InvalidResponseError",
+    "ItemError",
     "Job",
     "JobFailedError",
     "ModelSummary",
     "NoAnswerError",
     "QueryResult",
+    "RankItem",
     "RankOptions",
     "RankedText",
     "Rankings",
@@ -77,4 +92,5 @@ __all__ = [
     "UnknownSpaceError",
     "UnknownTaskError",
     "UweClient",
+    "Word",
 ]

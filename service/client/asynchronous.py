@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from service.client.batches import BATCH_SIZE, CONCURRENCY, batches, telling_where
+from service.client.batches import BATCH_SIZE, CONCURRENCY, Item, batches, telling_where
 from service.client.exchange import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
     Again,
     Call,
+    ExtractOptions,
     Outcome,
+    RankItem,
     RankOptions,
     address,
+    batch_call,
     embed_call,
+    extract_call,
     judge,
     limits_of,
     rank_call,
@@ -30,7 +44,18 @@ from service.client.exchange import (
     standing_headers,
     tasks_call,
 )
-from service.client.results import Embeddings, Job, QueryResult, RankedText, Rankings, Readiness, Space, Task
+from service.client.results import (
+    BatchResult,
+    Embeddings,
+    Extraction,
+    Job,
+    QueryResult,
+    RankedText,
+    Rankings,
+    Readiness,
+    Space,
+    Task,
+)
 from service.client.retries import Retries
 from service.client.space_calls import (
     SpaceFacts,
@@ -92,20 +117,36 @@ class AsyncUweClient:
         **options: Unpack[RankOptions],
     ) -> AsyncIterator[QueryResult]:
         """See `UweClient.rank_many`; requests on their way are cancelled when it ends early."""
-        waiting: deque[asyncio.Task[Rankings]] = deque()
-        try:
-            for start, batch in batches(queries, batch_size, concurrency):
-                waiting.append(asyncio.create_task(self._rank_batch(task, start, batch, options)))
-                if len(waiting) == concurrency:
-                    for result in (await waiting.popleft()).results:
-                        yield result
-            while waiting:
-                for result in (await waiting.popleft()).results:
-                    yield result
-        finally:
-            for request in waiting:
-                request.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+
+        async def rank_part(start: int, part: list[str]) -> Sequence[QueryResult]:
+            with telling_where(start):
+                return (await self.rank(task, part, **options)).results
+
+        async with aclosing(_in_parts(queries, rank_part, batch_size, concurrency)) as results:
+            async for result in results:
+                yield result
+
+    async def rank_items(
+        self,
+        task: str,
+        items: Iterable[str | RankItem],
+        *,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = CONCURRENCY,
+    ) -> AsyncIterator[BatchResult]:
+        """See `UweClient.rank_items`; requests on their way are cancelled when it ends early."""
+
+        async def rank_part(start: int, part: list[str | RankItem]) -> Sequence[BatchResult]:
+            with telling_where(start):
+                return (await self._answer(batch_call(task, part))).results
+
+        async with aclosing(_in_parts(items, rank_part, batch_size, concurrency)) as results:
+            async for result in results:
+                yield result
+
+    async def extract(self, text: str, **options: Unpack[ExtractOptions]) -> Extraction:
+        """See `UweClient.extract`."""
+        return await self._answer(extract_call(text, options))
 
     async def rank_targets(
         self,
@@ -174,10 +215,6 @@ class AsyncUweClient:
         """See `UweClient.ready`."""
         return await self._answer(ready_call())
 
-    async def _rank_batch(self, task: str, start: int, batch: list[str], options: RankOptions) -> Rankings:
-        with telling_where(start):
-            return await self.rank(task, batch, **options)
-
     async def _answer(self, call: Call[Result]) -> Result:
         attempt = 1
         while isinstance(verdict := judge(call, await self._send(call), attempt, self._retries), Again):
@@ -190,3 +227,26 @@ class AsyncUweClient:
             return await self._http.request(call.method, call.path, content=call.content, headers=call.headers)
         except httpx.RequestError as error:
             return error
+
+
+async def _in_parts(
+    items: Iterable[Item],
+    rank_part: Callable[[int, list[Item]], Coroutine[Any, Any, Sequence[Result]]],
+    batch_size: int,
+    concurrency: int,
+) -> AsyncGenerator[Result]:
+    """What parts of the items are answered with, in their order, several parts at once."""
+    waiting: deque[asyncio.Task[Sequence[Result]]] = deque()
+    try:
+        for start, part in batches(items, batch_size, concurrency):
+            waiting.append(asyncio.create_task(rank_part(start, part)))
+            if len(waiting) == concurrency:
+                for result in await waiting.popleft():
+                    yield result
+        while waiting:
+            for result in await waiting.popleft():
+                yield result
+    finally:
+        for request in waiting:
+            request.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import TypeVar
 
 from service.client.errors import ClientError
+
+Item = TypeVar("Item")
 
 BATCH_SIZE = 32
 CONCURRENCY = 4
 
 
-def batches(queries: Iterable[str], batch_size: int, concurrency: int) -> Iterator[tuple[int, list[str]]]:
-    """Parts of `batch_size` queries, each with the position of its first.
+def batches(queries: Iterable[Item], batch_size: int, concurrency: int) -> Iterator[tuple[int, list[Item]]]:
+    """Parts of `batch_size` queries or items, each with the position of its first.
 
     Raises:
         TypeError: `queries` is one text, whose characters nobody wants to rank.

@@ -11,16 +11,20 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from service.client.batches import BATCH_SIZE, CONCURRENCY, batches, telling_where
+from service.client.batches import BATCH_SIZE, CONCURRENCY, Item, batches, telling_where
 from service.client.exchange import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
     Again,
     Call,
+    ExtractOptions,
     Outcome,
+    RankItem,
     RankOptions,
     address,
+    batch_call,
     embed_call,
+    extract_call,
     judge,
     limits_of,
     rank_call,
@@ -31,7 +35,18 @@ from service.client.exchange import (
     standing_headers,
     tasks_call,
 )
-from service.client.results import Embeddings, Job, QueryResult, RankedText, Rankings, Readiness, Space, Task
+from service.client.results import (
+    BatchResult,
+    Embeddings,
+    Extraction,
+    Job,
+    QueryResult,
+    RankedText,
+    Rankings,
+    Readiness,
+    Space,
+    Task,
+)
 from service.client.retries import Retries
 from service.client.space_calls import (
     SpaceFacts,
@@ -117,18 +132,41 @@ class UweClient:
             concurrency: requests at once.
             options: see `RankOptions`.
         """
-        waiting: deque[Future[Rankings]] = deque()
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="uwe-client") as pool:
-            try:
-                for start, batch in batches(queries, batch_size, concurrency):
-                    waiting.append(pool.submit(self._rank_batch, task, start, batch, options))
-                    if len(waiting) == concurrency:
-                        yield from waiting.popleft().result().results
-                while waiting:
-                    yield from waiting.popleft().result().results
-            finally:
-                for future in waiting:
-                    future.cancel()
+
+        def rank_part(start: int, part: list[str]) -> Sequence[QueryResult]:
+            with telling_where(start):
+                return self.rank(task, part, **options).results
+
+        yield from _in_parts(queries, rank_part, batch_size, concurrency)
+
+    def rank_items(
+        self,
+        task: str,
+        items: Iterable[str | RankItem],
+        *,
+        batch_size: int = BATCH_SIZE,
+        concurrency: int = CONCURRENCY,
+    ) -> Iterator[BatchResult]:
+        """An answer or an error for each of any number of items, in their order; memory and ending as of `rank_many`.
+
+        An item that cannot be ranked does not stop the others. What fails a whole request is still raised.
+
+        Args:
+            task: name of a task.
+            items: queries, or dictionaries with `query`, an `id` that comes back, and options of their own.
+            batch_size: items in one request; the service's `max_batch_items` is the most.
+            concurrency: requests at once.
+        """
+
+        def rank_part(start: int, part: list[str | RankItem]) -> Sequence[BatchResult]:
+            with telling_where(start):
+                return self._answer(batch_call(task, part)).results
+
+        yield from _in_parts(items, rank_part, batch_size, concurrency)
+
+    def extract(self, text: str, **options: Unpack[ExtractOptions]) -> Extraction:
+        """The skills of a whole vacancy, each with the sentences that it came from; see `ExtractOptions`."""
+        return self._answer(extract_call(text, options))
 
     def rank_targets(
         self,
@@ -235,10 +273,6 @@ class UweClient:
         """
         return self._answer(ready_call())
 
-    def _rank_batch(self, task: str, start: int, batch: list[str], options: RankOptions) -> Rankings:
-        with telling_where(start):
-            return self.rank(task, batch, **options)
-
     def _answer(self, call: Call[Result]) -> Result:
         attempt = 1
         while isinstance(verdict := judge(call, self._send(call), attempt, self._retries), Again):
@@ -251,3 +285,24 @@ class UweClient:
             return self._http.request(call.method, call.path, content=call.content, headers=call.headers)
         except httpx.RequestError as error:
             return error
+
+
+def _in_parts(
+    items: Iterable[Item],
+    rank_part: Callable[[int, list[Item]], Sequence[Result]],
+    batch_size: int,
+    concurrency: int,
+) -> Iterator[Result]:
+    """What parts of the items are answered with, in their order, several parts at once."""
+    waiting: deque[Future[Sequence[Result]]] = deque()
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="uwe-client") as pool:
+        try:
+            for start, part in batches(items, batch_size, concurrency):
+                waiting.append(pool.submit(rank_part, start, part))
+                if len(waiting) == concurrency:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

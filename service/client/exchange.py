@@ -8,15 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, NotRequired, Required, TypedDict, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
 from service.client import errors
-from service.client.reading import embeddings_of, rankings_of, readiness_of, reranked_of, tasks_of
-from service.client.results import Embeddings, RankedText, Rankings, Readiness, Task
+from service.client.reading import (
+    batch_of,
+    embeddings_of,
+    extraction_of,
+    rankings_of,
+    readiness_of,
+    reranked_of,
+    tasks_of,
+)
+from service.client.results import BatchResults, Embeddings, Extraction, RankedText, Rankings, Readiness, Task
 from service.client.retries import Retries, retry_after_seconds
 
 Result = TypeVar("Result")
@@ -86,7 +94,31 @@ class Again:
     seconds: float
 
 
-class RankOptions(TypedDict, total=False):
+class ExtractOptions(TypedDict, total=False):
+    """What may be asked of a vacancy; the service says what each means and what it is without.
+
+    Attributes:
+        task: of which the sentences are the queries.
+        top_k: skills of the vacancy.
+        per_sentence: skills of each sentence that are looked at.
+        min_normalised_score: lowest of a skill, and of a sentence as its evidence.
+        min_confidence: lowest confidence.
+        exclude: ids of skills that are not wanted.
+        filter: as in `RankOptions`.
+        explain: which words each score comes from.
+    """
+
+    task: str
+    top_k: int
+    per_sentence: int
+    min_normalised_score: float
+    min_confidence: float
+    exclude: Sequence[str]
+    filter: Mapping[str, Any]
+    explain: bool
+
+
+class PageOptions(TypedDict, total=False):
     """What may be asked beside the queries; the service says what each means and what it is without.
 
     Attributes:
@@ -96,8 +128,7 @@ class RankOptions(TypedDict, total=False):
         min_score: lowest score of a target.
         min_confidence: lowest confidence of a target.
         exclude: ids of targets that are not wanted.
-        fingerprint: of the index that is to be ranked; `ConflictError` where it is neither live nor the one before.
-        model_fingerprint: of the model that is to rank; `ConflictError` where another one does.
+        filter: by column of the metadata a value, a list of values of which any will do, or `{"prefix": "..."}`.
     """
 
     top_k: int | None
@@ -106,8 +137,31 @@ class RankOptions(TypedDict, total=False):
     min_score: float
     min_confidence: float
     exclude: Sequence[str]
+    filter: Mapping[str, Any]
+
+
+class RankOptions(PageOptions, total=False):
+    """The same, with what is to rank.
+
+    Attributes:
+        fingerprint: of the index that is to be ranked; `ConflictError` where it is neither live nor the one before.
+        model_fingerprint: of the model that is to rank; `ConflictError` where another one does.
+    """
+
     fingerprint: str
     model_fingerprint: str
+
+
+class RankItem(PageOptions):
+    """One query of a batch, with what is wanted of its ranking.
+
+    Attributes:
+        id: given back with the answer.
+        query: the text to rank for.
+    """
+
+    id: NotRequired[str | int | None]
+    query: Required[str]
 
 
 def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
@@ -131,14 +185,40 @@ def rank_targets_call(
 def rerank_call(query: str, texts: Sequence[str], *, raw_scores: bool) -> Call[tuple[RankedText, ...]]:
     """Rank texts for a query."""
     body = {"query": query, "texts": list(texts), "raw_scores": raw_scores}
-    return Call("POST", "/rerank", partial(reranked_of, texts=list(texts)), _content(body))
+    return Call("POST", "/rerank", partial(reranked_of, texts=list(texts)), _json(body))
 
 
 def embed_call(texts: str | Sequence[str], *, tokens: bool, normalise: bool) -> Call[Embeddings]:
     """The vectors of one text or several."""
     several = _several(texts)
     body = {"texts": several, "tokens": tokens, "normalise": normalise, "encoding_format": "base64"}
-    return Call("POST", "/embed", partial(embeddings_of, texts=len(several)), _content(body))
+    return Call("POST", "/embed", partial(embeddings_of, texts=len(several)), _json(body))
+
+
+def batch_call(task: str, items: Sequence[str | RankItem]) -> Call[BatchResults]:
+    """Rank the targets of a task for items, each with an answer or an error."""
+    whole = [{"query": item} if isinstance(item, str) else _given(item) for item in items]
+    path = f"/rank/{quote(task, safe='')}/batch"
+    return Call("POST", path, partial(batch_of, items=len(whole)), _json({"items": whole}))
+
+
+def extract_call(text: str, options: ExtractOptions) -> Call[Extraction]:
+    """The skills of a vacancy."""
+    return Call("POST", "/extract", extraction_of, _json({"text": text, **_given(options)}))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are there, in what JSON has a form for."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, plain in (("exclude", list), ("filter", dict)):
+        if name in given:
+            given[name] = plain(given[name])
+    return given
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def tasks_call() -> Call[tuple[Task, ...]]:
@@ -195,17 +275,8 @@ def _several(texts: str | Sequence[str]) -> list[str]:
 
 def _rank_call(path: str, what: dict[str, Any], queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     texts = _several(queries)
-    body: dict[str, Any] = (
-        what | {"queries": texts} | {name: value for name, value in options.items() if value is not None}
-    )
-    if "exclude" in body:
-        body["exclude"] = list(body["exclude"])
-    return Call("POST", path, partial(rankings_of, queries=len(texts)), _content(body))
-
-
-def _content(body: Mapping[str, Any]) -> bytes:
-    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
-    return json.dumps(body, separators=(",", ":")).encode("ascii")
+    content = _json({**what, "queries": texts, **_given(options)})
+    return Call("POST", path, partial(rankings_of, queries=len(texts)), content)
 
 
 def _read(call: Call[Result], response: httpx.Response) -> Result:

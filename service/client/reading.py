@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from service.client.results import (
+    BatchResult,
+    BatchResults,
     Contribution,
     EmbeddedText,
     Embeddings,
+    Evidence,
+    ExtractedSkill,
+    Extraction,
     IndexSummary,
+    ItemError,
     Job,
     ModelSummary,
     QueryResult,
@@ -25,6 +31,7 @@ from service.client.results import (
     Task,
     Token,
     Truncated,
+    Word,
 )
 
 Kind = TypeVar("Kind")
@@ -40,12 +47,31 @@ def rankings_of(body: Any, queries: int) -> Rankings:
     results = tuple(map(_query_result, _of(list, fields["results"])))
     if len(results) != queries:
         raise ValueError(f"{len(results)} results for {queries} queries")
-    index = _of(dict, fields["index"])
     return Rankings(
+        task=_of(str, fields["task"]), model=_model(fields["model"]), index=_index(fields["index"]), results=results
+    )
+
+
+def batch_of(body: Any, items: int) -> BatchResults:
+    """The answer to a batch of that many items."""
+    fields = _of(dict, body)
+    results = tuple(map(_batch_result, _of(list, fields["results"])))
+    if len(results) != items:
+        raise ValueError(f"{len(results)} results for {items} items")
+    return BatchResults(
+        task=_of(str, fields["task"]), model=_model(fields["model"]), index=_index(fields["index"]), results=results
+    )
+
+
+def extraction_of(body: Any) -> Extraction:
+    """The skills of a vacancy."""
+    fields = _of(dict, body)
+    return Extraction(
         task=_of(str, fields["task"]),
         model=_model(fields["model"]),
-        index=IndexSummary(space=_or_none(str, index["space"]), fingerprint=_of(str, index["fingerprint"])),
-        results=results,
+        index=_index(fields["index"]),
+        sentences=_of(int, fields["sentences"]),
+        skills=tuple(map(_extracted_skill, _of(list, fields["skills"]))),
     )
 
 
@@ -138,6 +164,55 @@ def _query_result(body: Any) -> QueryResult:
     )
 
 
+def _batch_result(body: Any) -> BatchResult:
+    fields = _of(dict, body)
+    error = None if fields["error"] is None else _of(dict, fields["error"])
+    return BatchResult(
+        id=fields["id"] if isinstance(fields["id"], str) or fields["id"] is None else _of(int, fields["id"]),
+        result=None if fields["result"] is None else _query_result(fields["result"]),
+        error=None if error is None else ItemError(_of(str, error["code"]), _of(str, error["message"])),
+        line=None if fields.get("line") is None else _of(int, fields["line"]),
+    )
+
+
+def _extracted_skill(body: Any) -> ExtractedSkill:
+    fields = _of(dict, body)
+    return ExtractedSkill(
+        id=_of(str, fields["id"]),
+        text=_of(str, fields["text"]),
+        normalised_score=float(_of((int, float), fields["normalised_score"])),
+        confidence=None if fields.get("confidence") is None else float(_of((int, float), fields["confidence"])),
+        rank=_of(int, fields["rank"]),
+        metadata=_of(dict, fields["metadata"]),
+        evidence=tuple(map(_evidence, _of(list, fields["evidence"]))),
+    )
+
+
+def _evidence(body: Any) -> Evidence:
+    fields = _of(dict, body)
+    return Evidence(
+        start=_of(int, fields["start"]),
+        end=_of(int, fields["end"]),
+        text=_of(str, fields["text"]),
+        score=float(_of((int, float), fields["score"])),
+        normalised_score=float(_of((int, float), fields["normalised_score"])),
+        confidence=None if fields.get("confidence") is None else float(_of((int, float), fields["confidence"])),
+        matched_alias=None if fields.get("matched_alias") is None else _of(str, fields["matched_alias"]),
+        truncated=None if fields.get("truncated") is None else _truncated(fields["truncated"]),
+        words=None if fields.get("words") is None else tuple(map(_word, _of(list, fields["words"]))),
+    )
+
+
+def _word(body: Any) -> Word:
+    fields = _of(dict, body)
+    return Word(
+        start=_of(int, fields["start"]),
+        end=_of(int, fields["end"]),
+        text=_of(str, fields["text"]),
+        contribution=float(_of((int, float), fields["contribution"])),
+    )
+
+
 def _target(body: Any) -> Target:
     fields = _of(dict, body)
     return Target(
@@ -149,6 +224,7 @@ def _target(body: Any) -> Target:
         metadata=_of(dict, fields["metadata"]),
         confidence=None if fields.get("confidence") is None else float(_of((int, float), fields["confidence"])),
         explanation=None if fields.get("explanation") is None else _explanation(fields["explanation"]),
+        matched_alias=None if fields.get("matched_alias") is None else _of(str, fields["matched_alias"]),
     )
 
 
@@ -188,6 +264,11 @@ def _truncated(body: Any) -> Truncated:
 def _model(body: Any) -> ModelSummary:
     fields = _of(dict, body)
     return ModelSummary(name=_of(str, fields["name"]), fingerprint=_of(str, fields["fingerprint"]))
+
+
+def _index(body: Any) -> IndexSummary:
+    fields = _of(dict, body)
+    return IndexSummary(space=_of(str, fields["space"]), fingerprint=_of(str, fields["fingerprint"]))
 
 
 def _task(body: Any) -> Task:

@@ -57,6 +57,7 @@ class Target:
         rank: 1 is best.
         confidence: probability of being relevant; None where the model was not calibrated for the task.
         explanation: where it was asked for.
+        matched_alias: to which it owes its score; None where its own text is as good.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Target:
     metadata: Mapping[str, Any]
     confidence: float | None = None
     explanation: ScoreExplanation | None = None
+    matched_alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,92 @@ class Embeddings:
     dimension: int
     normalised: bool
     results: tuple[EmbeddedText, ...]
+
+
+@dataclass(frozen=True)
+class ItemError:
+    """Why an item of a batch has no ranking: a code of docs/service.md and the service's words."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """The answer to one item of a batch: a ranking, or an error.
+
+    Attributes:
+        line: None, since the client sends no lines.
+        id: of the item; None where it had none.
+    """
+
+    id: str | int | None
+    result: QueryResult | None
+    error: ItemError | None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchResults:
+    """The answer to one batch: results in the order of the items."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    results: tuple[BatchResult, ...]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a vacancy, by its place in code points, and what its tokens add to a score."""
+
+    start: int
+    end: int
+    text: str
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A sentence that a skill came from: `vacancy[start:end]`, in code points.
+
+    Attributes:
+        words: largest contribution first; None where no explanation was asked for.
+    """
+
+    start: int
+    end: int
+    text: str
+    score: float
+    normalised_score: float
+    confidence: float | None = None
+    matched_alias: str | None = None
+    truncated: Truncated | None = None
+    words: tuple[Word, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ExtractedSkill:
+    """A skill of a vacancy, with the scores of its best sentence; `evidence` begins with that one."""
+
+    id: str
+    text: str
+    normalised_score: float
+    confidence: float | None
+    rank: int
+    metadata: Mapping[str, Any]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """The skills of a vacancy, best first, and how many sentences were ranked."""
+
+    task: str
+    model: ModelSummary
+    index: IndexSummary
+    sentences: int
+    skills: tuple[ExtractedSkill, ...]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ class UploadedTarget(_Upload):
 
     id: _Id
     text: Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_TEXT)]
-    aliases: list[StrictStr] = Field(default=[], description="Other texts for the same target; metadata of this name.")
+    aliases: list[StrictStr] = Field(
+        default=[], description="Other texts by which the target is found; they come back as metadata."
+    )
     metadata: dict[StrictStr, _Scalar | list[_Scalar] | None] = Field(
         default={}, description="Returned with the target. A key has values of one type in all targets."
     )
@@ -202,6 +204,7 @@ def _space(info: SpaceInfo, rows: Sequence[_Row]) -> TargetSpace:
     if len(names) > _MOST_COLUMNS:
         raise DataError(info.name, None, f"metadata have {len(names)} keys; they may have {_MOST_COLUMNS}")
     columns = {name: _column(info.name, name, rows) for name in names}
+    info = info.model_copy(update={"alias_column": ALIASES if ALIASES in names else None})
     return TargetSpace(info, [row.id for row in rows], [row.text for row in rows], pa.table(columns))
 
 

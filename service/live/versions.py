@@ -53,7 +53,7 @@ class SpaceVersions:
 
     def catalogue(self) -> SpaceCatalogue:
         """All spaces of this machine as they are now."""
-        return SpaceCatalogue(self._settings.home, self._settings.spaces)
+        return SpaceCatalogue(self._settings.home, self._settings.spaces, self._settings.aliases)
 
     def live(self, name: str) -> RankableSpace:
         """The newest version of a space, also where another process has just made it.

@@ -13,11 +13,12 @@ from service.answers import AnswerSource, response_parts
 from service.batching import Pins
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
-from service.schemas import ErrorResponse, RankRequest, RankResponse
+from service.schemas import ErrorResponse, NarrowedRequest, PagedRequest, RankRequest, RankResponse
 from service.settings import Settings
 from service.state import Loaded, ServiceState
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
+from uwe_core.metadata_filter import check_columns
 from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
@@ -47,9 +48,9 @@ async def answer(
     task: RankingTask, body: RankRequest, request: Request, state: ServiceState, loaded: Loaded
 ) -> Response:
     """The response to a request for a task, from the space as it was when the request came."""
-    check_limits(body, task, state.settings)
-    check_calibrated(body, task.name, loaded.engine)
+    check_limits(body, body.texts, task, state.settings)
     source = loaded.batcher.source(task, Pins(body.fingerprint, body.model_fingerprint))
+    check_answerable(body, source, loaded.engine)
     state.metrics.request_queries.labels(task.name).observe(len(body.texts))
     try:
         async with while_connected(request):
@@ -77,11 +78,11 @@ async def _one_by_one(parts: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def check_limits(request: RankRequest, task: RankingTask, settings: Settings) -> None:
+def check_limits(request: PagedRequest, texts: Sequence[str], task: RankingTask, settings: Settings) -> None:
     """Refuse what is too much for one request, before it costs anything."""
-    if len(request.texts) > settings.max_queries:
-        raise LimitError(f"{len(request.texts)} queries; one request may hold {settings.max_queries}")
-    for position, text in enumerate(request.texts):
+    if len(texts) > settings.max_queries:
+        raise LimitError(f"{len(texts)} queries; one request may hold {settings.max_queries}")
+    for position, text in enumerate(texts):
         if len(text) > settings.max_query_chars:
             raise LimitError(f"text {position} has {len(text)} characters; a query may have {settings.max_query_chars}")
     if request.top_k is not None and request.top_k > settings.max_top_k:
@@ -93,7 +94,10 @@ def check_limits(request: RankRequest, task: RankingTask, settings: Settings) ->
         raise InputError(f"top_k is {top_k}; with 'explain' it may be {settings.max_explained}")
 
 
-def check_calibrated(request: RankRequest, task: str, engine: RankingEngine) -> None:
-    """Refuse a least confidence where there is no confidence."""
-    if request.min_confidence is not None and task not in engine.calibrated_tasks:
-        raise InputError(f"min_confidence: the model is not calibrated for the task '{task}'")
+def check_answerable(request: NarrowedRequest, source: AnswerSource, engine: RankingEngine) -> None:
+    """Refuse a least confidence where there is no confidence, and a filter on what is not known of the targets."""
+    if request.min_confidence is not None and source.task.name not in engine.calibrated_tasks:
+        raise InputError(f"min_confidence: the model is not calibrated for the task '{source.task.name}'")
+    wanted = request.narrowing.filter
+    if wanted is not None:
+        check_columns(wanted, source.space.columns)

@@ -58,7 +58,7 @@ async def rank_given(body: GivenTargetsRequest, request: Request, state: Service
 def check_request(body: GivenTargetsRequest, queries: TextField, settings: Settings) -> None:
     """Refuse what is too much for one request, and a least confidence, which targets of the moment have none of."""
     queries.refuse_longer(settings.max_query_chars)
-    check_limits(body, GIVEN_TASK, settings)
+    check_limits(body, body.texts, GIVEN_TASK, settings)
     if body.fingerprint is not None:
         raise InputError("fingerprint: targets that come with a request have no index to name")
     if body.min_confidence is not None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from fastapi.testclient import TestClient
@@ -30,6 +31,9 @@ from uwe_core.token_index import TokenIndex
 from uwe_core.token_span import TokenSpan
 
 TARGETS = 30
+METADATA = pa.table(
+    {"number": range(TARGETS), "parity": [["odd"] if number % 2 else ["even"] for number in range(TARGETS)]}
+)
 ENCODING = EncodingSummary(
     "onnx", "int8", 3, ("avx2", "avx512f"), (Trial("onnx", "int8", {"1x8": 2.0, "16": 30.0}, 1.5, 0.25),)
 )
@@ -129,10 +133,11 @@ class FakeRanker:
         narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         assert query_tokens == len(query)
+        mask = None if narrowing.filter is None else narrowing.filter.mask(METADATA)
         order = [
             number
             for number in sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
-            if f"T{number}" not in narrowing.exclude
+            if f"T{number}" not in narrowing.exclude and (mask is None or mask[number])
         ]
         ranking = [
             RankedTarget(

@@ -17,6 +17,7 @@ from service.schemas import RankResponse
 from tests.service.conftest import ENCODING, FakeRanker, FakeSpace
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation
+from uwe_core.metadata_filter import Condition, MetadataFilter
 from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, RankerDescription
 from uwe_core.token_span import TokenSpan
@@ -89,5 +90,8 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
         source(FakeRanker()).key("nurse", 10, Narrowing(min_score=0.0)),
         source(FakeRanker()).key("nurse", 10, Narrowing(min_confidence=0.0)),
         source(FakeRanker()).key("nurse", 10, Narrowing(exclude=frozenset({"1"}))),
+        source(FakeRanker()).key(
+            "nurse", 10, Narrowing(filter=MetadataFilter(frozenset({Condition("a", prefix="b")})))
+        ),
     ]
-    assert len({key, *others}) == 11
+    assert len({key, *others}) == 12

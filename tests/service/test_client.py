@@ -109,7 +109,7 @@ def test_rankings_are_what_the_service_says(client: TestClient, blocking: uwe.Uw
 def test_explanations_and_parts_of_a_ranking_are_what_the_service_says(
     client: TestClient, blocking: uwe.UweClient
 ) -> None:
-    asked: uwe.RankOptions = {"top_k": 2, "offset": 1, "exclude": ["3"], "explain": True}
+    asked: uwe.RankOptions = {"top_k": 2, "offset": 1, "exclude": ["3"], "explain": True, "filter": {"parity": "odd"}}
     (said,) = client.post("/rank/job2skill", json={"query": "nurse", **asked}).json()["results"]
     (result,) = blocking.rank("job2skill", "nurse", **asked).results
     assert result.query_tokens == tuple(uwe.Token(**token) for token in said["query_tokens"])
@@ -124,7 +124,7 @@ def test_targets_that_are_sent_along_are_ranked(words_client: TestClient) -> Non
     targets: list[Any] = ["weld metal", {"id": "n", "text": "nurse", "metadata": {"level": 2}}]
     with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
         rankings = client.rank_targets(["nurse", "weld"], targets, top_k=1)
-        assert (rankings.task, rankings.index.space) == (None, None)
+        assert (rankings.task, rankings.index.space) == ("zero-shot", None)
         assert [result.query for result in rankings.results] == ["nurse", "weld"]
         best = rankings.results[0].targets[0]
         assert (best.id, best.text, best.metadata) == ("n", "nurse", {"level": 2})
@@ -177,6 +177,59 @@ def test_vectors_of_another_length_are_refused(embedding: str) -> None:
         client.embed("a")
 
 
+def test_every_option_of_the_service_can_be_asked_for() -> None:
+    assert uwe.RankOptions.__annotations__.keys() | {"query", "queries"} == schemas.RankRequest.model_fields.keys()
+    assert uwe.RankItem.__annotations__.keys() == schemas.RankItem.model_fields.keys()
+    assert {"text", *uwe.ExtractOptions.__annotations__} == set(schemas.ExtractRequest.model_fields)
+
+
+def test_items_have_answers_or_errors_and_ids_of_their_own(blocking: uwe.UweClient, ranker: FakeRanker) -> None:
+    items: list[str | uwe.RankItem] = [
+        {"id": "a", "query": "nurse", "top_k": 1},
+        "\ud800",
+        {"id": 7, "query": "weld", "top_k": 1, "exclude": ("T4",), "filter": {"parity": "odd"}},
+        {"query": " "},
+        "cc",
+    ]
+    results = list(blocking.rank_items("job2skill", iter(items), batch_size=2, concurrency=2))
+    assert [result.id for result in results] == ["a", None, 7, None, None]
+    codes = [result.error and result.error.code for result in results]
+    assert codes == [None, "invalid_text", None, "empty_text", None]
+    assert [target.id for result in (results[0], results[2]) if result.result for target in result.result.targets] == [
+        "T5",
+        "T3",
+    ]
+
+    async def main() -> list[uwe.BatchResult]:
+        async with asynchronous(create_app(Settings(), ranker)) as client:
+            return [result async for result in client.rank_items("job2skill", items, batch_size=2)]
+
+    assert asyncio.run(main()) == results
+    with pytest.raises(uwe.UnknownTaskError):
+        list(blocking.rank_items("nonsense", ["a"]))
+
+
+def test_the_skills_of_a_vacancy_are_what_the_service_says(
+    client: TestClient, blocking: uwe.UweClient, ranker: FakeRanker
+) -> None:
+    asked: uwe.ExtractOptions = {"top_k": 2, "explain": True, "filter": {"parity": "even"}, "exclude": ["T0"]}
+    text = "- weld\n- bake bread"
+    said = client.post("/extract", json={"text": text, **asked}).json()
+    extraction = blocking.extract(text, **asked)
+    assert (extraction.task, extraction.sentences) == (said["task"], said["sentences"])
+    for skill, told in zip(extraction.skills, said["skills"], strict=True):
+        assert (skill.id, skill.rank, skill.metadata) == (told["id"], told["rank"], told["metadata"])
+        for found, evidence in zip(skill.evidence, told["evidence"], strict=True):
+            assert text[found.start : found.end] == found.text == evidence["text"]
+            assert found.words == tuple(uwe.Word(**word) for word in evidence["words"])
+
+    async def main() -> uwe.Extraction:
+        async with asynchronous(create_app(Settings(), ranker)) as asynchronous_client:
+            return await asynchronous_client.extract(text, **asked)
+
+    assert asyncio.run(main()) == extraction
+
+
 def test_a_single_query_has_the_tasks_own_number_of_targets(blocking: uwe.UweClient) -> None:
     (result,) = blocking.rank("skill2job", "weld").results
     assert (result.query, len(result.targets)) == ("weld", 10)
@@ -197,6 +250,13 @@ def test_tasks_and_readiness(client: TestClient, blocking: uwe.UweClient) -> Non
         (uwe.Contribution, schemas.Contribution),
         (uwe.ScoreExplanation, schemas.ScoreExplanation),
         (uwe.QueryResult, schemas.QueryResult),
+        (uwe.BatchResult, schemas.BatchResult),
+        (uwe.BatchResults, schemas.BatchResponse),
+        (uwe.ItemError, schemas.ItemError),
+        (uwe.Extraction, schemas.ExtractResponse),
+        (uwe.ExtractedSkill, schemas.ExtractedSkill),
+        (uwe.Evidence, schemas.Evidence),
+        (uwe.Word, schemas.Word),
         (uwe.ModelSummary, schemas.ModelSummary),
         (uwe.IndexSummary, schemas.IndexSummary),
         (uwe.Task, schemas.RankingTask),

@@ -171,3 +171,24 @@ def test_connections_beyond_the_limit_are_closed_and_the_others_served() -> None
                 assert (await answer(reader))[0] == 200
 
     run(test)
+
+
+def test_a_stream_of_lines_may_last_as_long_as_lines_come_and_no_longer() -> None:
+    head = b"POST /rank/job2skill/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+    line = b'{"query": "nurse", "top_k": 1}\n'
+
+    async def test() -> None:
+        async with serving() as service:
+            reader, writer = await service.connect()
+            writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+            for number in range(1, 11):  # longer than a body may take, and than the connection is then kept
+                await asyncio.sleep(0.14)
+                writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+                while b'"line"' not in (told := await reader.readline()):
+                    pass
+                assert json.loads(told)["line"] == number
+            while b'"line"' not in (told := await reader.readline()):
+                pass
+            assert json.loads(told)["error"]["code"] == "request_timeout"
+
+    run(test)

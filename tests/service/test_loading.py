@@ -14,7 +14,8 @@ from service.schemas import Space
 from service.settings import Settings
 from service.space_status import SpaceStatus
 from tests.fakes import save_tiny_model
-from uwe_core.errors import ConfigurationError
+from uwe_core.catalogue import SpaceSource
+from uwe_core.errors import ConfigurationError, DataError
 from uwe_core.scoring.candidates import CandidateConfig
 from uwe_core.tasks import standard_tasks
 
@@ -59,6 +60,25 @@ def test_a_space_with_candidates_is_ranked_by_them_and_the_others_are_not(tmp_pa
     assert len(ranker.rank("job2skill", ["nurse"], 20).rankings[0]) == 20
     (best,), (found,) = (each.rank("job2skill", ["nurse"], 36).rankings for each in (exact, ranker))
     assert [target.id for target in found] == [target.id for target in best]
+
+
+def test_a_space_is_matched_by_the_aliases_that_settings_name(tmp_path: Path) -> None:
+    model = str(save_tiny_model("bert", tmp_path / "model"))
+    (tmp_path / "jobs.csv").write_text("id,text,aliases\n1,nurse,care for people|take blood\n2,baker,\n")
+    own = {"path": tmp_path / "jobs.csv", "alias_column": "aliases"}
+    settings = settings_of(tmp_path, model=model, candidates={})
+    settings = settings.model_copy(update={"spaces": {**settings.spaces, "tiny-jobs": SpaceSource(**own)}})
+    ranker = load_ranker(settings, lambda _: None)
+    space = Space.of(ranker.space_summaries()["tiny-jobs"])
+    assert (space.targets, space.aliases, space.alias_column) == (2, 2, "aliases")
+    (best,) = ranker.rank("skill2job", ["take blood"], 1).rankings[0]
+    assert (best.text, best.matched_alias) == ("nurse", "take blood")
+    assert best.metadata == {"aliases": ["care for people", "take blood"]}
+    named = settings_of(tmp_path, model=model, candidates={}, aliases={"tiny-jobs": "aliases"})
+    with pytest.raises(DataError, match="no column 'aliases'"):
+        load_ranker(named, lambda _: None)
+    with pytest.raises(ConfigurationError, match="aliases are set for 'nonsense', a space that no task ranks"):
+        load_ranker(settings_of(tmp_path, model=model, aliases={"nonsense": "aliases"}, candidates={}), lambda _: None)
 
 
 def test_candidates_of_a_space_that_no_task_ranks_stop_the_start(tmp_path: Path) -> None:

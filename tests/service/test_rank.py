@@ -27,6 +27,7 @@ def target(number: int, rank: int, score: float, normalised_score: float) -> dic
         "metadata": {"number": number},
         "confidence": None,
         "explanation": None,
+        "matched_alias": None,
     }
 
 
@@ -125,6 +126,12 @@ def test_a_query_that_was_cut_says_so(client: TestClient) -> None:
         ({"min_confidence": 0.0}, ["T5", "T4", "T6"], [1, 2, 3]),
         ({"exclude": ["T5", "T6", "nothing"]}, ["T4", "T3", "T7"], [1, 2, 3]),
         ({"exclude": ["T5"], "offset": 1, "min_score": 0.4}, ["T6"], [2]),
+        ({"filter": {"parity": "odd"}}, ["T5", "T3", "T7"], [1, 2, 3]),
+        ({"filter": {"number": [29, 7.0, 1, "many"]}}, ["T7", "T1", "T29"], [1, 2, 3]),
+        ({"filter": {"number": {"prefix": "2"}, "parity": ["odd", "none"]}}, ["T21", "T23", "T25"], [1, 2, 3]),
+        ({"filter": {"number": {"prefix": "1"}}, "exclude": ["T10"], "offset": 1}, ["T11", "T12", "T13"], [2, 3, 4]),
+        ({"filter": {"parity": "none"}}, [], []),
+        ({"filter": {}}, ["T5", "T4", "T6"], [1, 2, 3]),
     ],
 )
 def test_a_part_of_a_ranking_is_given(client: TestClient, narrowed: Any, ids: list[str], ranks: list[int]) -> None:
@@ -138,6 +145,14 @@ def test_a_least_confidence_needs_a_calibrated_task(client: TestClient) -> None:
     refused = post(client, {"query": "nurse", "min_confidence": 0.5}, "job2skill")
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
     assert "not calibrated for the task 'job2skill'" in refused.json()["error"]["message"]
+
+
+def test_a_filter_on_what_is_not_known_names_what_is(client: TestClient, ranker: FakeRanker) -> None:
+    refused = post(client, {"query": "nurse", "filter": {"colour": "red"}})
+    assert "no metadata 'colour'; it has number, parity" in refused.json()["error"]["message"]
+    assert ranker.ranked == []
+    (space, _) = client.get("/spaces").json()["spaces"]
+    assert space["columns"] == ["number", "parity"]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +176,14 @@ def test_a_least_confidence_needs_a_calibrated_task(client: TestClient) -> None:
         ({"query": "a", "exclude": [1]}, 422, "invalid_request"),
         ({"query": "a", "exclude": ["x" * 257]}, 422, "invalid_request"),
         ({"query": "a", "exclude": ["x"] * 257}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"colour": "red"}}, 422, "invalid_input"),
+        ({"query": "a", "filter": {"number": []}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"number": None}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"number": {"prefix": ""}}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"number": {"suffix": "1"}}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"number": [1] * 33}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {str(column): 1 for column in range(9)}}, 422, "invalid_request"),
+        ({"query": "a", "filter": {"number": "x" * 129}}, 422, "invalid_request"),
         (["nurse"], 422, "invalid_request"),
         ({"query": ""}, 422, "empty_text"),
         ({"query": " \n"}, 422, "empty_text"),

@@ -21,6 +21,7 @@ from service.client import Retries, UweClient
 from tests.fakes import TINY_LIMIT, save_tiny_model
 from tests.training.test_cli import Done, Uwe, uwe  # noqa: F401 - a fixture
 from training import rank_cli
+from training.ranking.filters import filter_fields
 from training.ranking.queries import file_queries
 from training.taxonomy import Taxonomy
 from uwe_core.errors import DataError, InputError
@@ -36,7 +37,8 @@ SKILLS = TargetSpace.from_columns(
     {"id": ["s1", "s2", "s3", "s4"], "text": ["weld metal", "bake bread", "care for people", "take blood pressure"]},
 )
 JOBS = TargetSpace.from_columns(
-    SpaceInfo(name="tiny-jobs", kind="job"), {"id": ["j1", "j2", "j3"], "text": ["nurse", "welder", "baker"]}
+    SpaceInfo(name="tiny-jobs", kind="job"),
+    {"id": ["j1", "j2", "j3"], "text": ["nurse", "welder", "baker"], "isco_group": ["2221", "7212", "7512"]},
 )
 QUERIES = ["nurse", "welder", "baker, bread", "nurse", "care " * TINY_LIMIT]
 Rank: TypeAlias = Callable[..., Done]
@@ -134,6 +136,27 @@ def test_lines_of_standard_input_become_lines_of_json(
     assert done.returncode == 0, done.stderr
     assert rows_of_lines(done.stdout) == expected(ranker, "skill2job", QUERIES)
     assert [json.loads(line)["truncated"] for line in done.stdout.splitlines()] == [False] * 4 + [True]
+
+
+def test_only_targets_that_meet_a_filter_are_ranked(rank: Rank) -> None:
+    for words, ids in (
+        (("isco_group=7*",), {"j2", "j3"}),
+        (("isco_group=2221", "isco_group=7212"), {"j1", "j2"}),
+        (("isco_group=1111",), set()),
+    ):
+        done = rank("skill2job", "weld", "--json", *(part for word in words for part in ("--filter", word)))
+        assert done.returncode == 0, done.stderr
+        assert {row[2] for row in rows_of_lines(done.stdout)} == ids
+    done = rank("skill2job", "weld", "--filter", "colour=red")
+    assert done.returncode == 1
+    assert "no metadata 'colour'; it has isco_group" in done.stderr
+
+
+def test_filters_are_read_as_a_request_has_them() -> None:
+    assert filter_fields(["a=1", "b=x*", "a=2", "c=*"]) == {"a": ["1", "2"], "b": {"prefix": "x"}, "c": ["*"]}
+    for words in (["a"], ["=1"], ["a="], ["a=1", "a=2*"], ["a=2*", "a=1"]):
+        with pytest.raises(InputError, match="--filter"):
+            filter_fields(words)
 
 
 def test_the_sample_is_there_without_any_import(uwe: Uwe, tmp_path: Path) -> None:  # noqa: F811

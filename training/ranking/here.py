@@ -11,6 +11,7 @@ from training.ranking.answers import Answer
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import TextError
 from uwe_core.model import UweModel
+from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import RankableSpace, Ranker
 from uwe_core.tasks import RankingTask
 
@@ -30,18 +31,24 @@ def ranker_of(task: RankingTask, model: str, device: str, home: Path) -> Ranker:
 
 
 def rank_here(
-    ranker: Ranker, task: str, queries: Iterable[str], top_k: int | None, batch_size: int
+    ranker: Ranker,
+    task: str,
+    queries: Iterable[str],
+    top_k: int | None,
+    batch_size: int,
+    narrowing: Narrowing = WHOLE,
 ) -> Iterator[Answer]:
     """Answers in the order of the queries; `batch_size` of them are in memory at once.
 
     Raises:
         InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position among all.
+        InputError: a filter names metadata that the space does not have.
     """
     iterator = iter(queries)
     start = 0
     while batch := list(islice(iterator, batch_size)):
         try:
-            rankings = ranker.rank(task, batch, top_k)
+            rankings = ranker.rank(task, batch, top_k, narrowing)
         except TextError as error:
             raise error.moved(start) from error
         truncated = {truncation.position for truncation in rankings.truncations}

@@ -6,11 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from service.client import ClientError, RefusedError, UweClient
 from training.ranking.answers import Answer
+from training.ranking.filters import FilterFields
 from uwe_core.errors import InputError, UnavailableError
 
 
 def rank_there(
-    client: UweClient, task: str, queries: Iterable[str], top_k: int | None, batch_size: int
+    client: UweClient,
+    task: str,
+    queries: Iterable[str],
+    top_k: int | None,
+    batch_size: int,
+    fields: FilterFields | None = None,
 ) -> Iterator[Answer]:
     """Answers in the order of the queries, by several requests of `batch_size` at once.
 
@@ -19,7 +25,7 @@ def rank_there(
         UnavailableError: it does not answer, or fails.
     """
     try:
-        for result in client.rank_many(task, queries, top_k=top_k, batch_size=batch_size):
+        for result in client.rank_many(task, queries, top_k=top_k, batch_size=batch_size, filter=fields or {}):
             yield Answer(result.query, result.targets, result.truncated is not None)
     except ClientError as error:
         told = "; ".join([str(error), *getattr(error, "__notes__", ())])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, partial
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Int
@@ -16,6 +18,8 @@ from uwe_core.scoring.scorer import Scorer, make_scorer
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import TokenIndex
 
+Complete: TypeAlias = Callable[[Int[Tensor, " candidates"]], Int[Tensor, " more_candidates"]]
+
 
 class CandidateScorer:
     """Scores each query with its candidates alone, by the arithmetic that scores whole spaces on this device.
@@ -25,15 +29,22 @@ class CandidateScorer:
         interaction: of any kind.
         candidates: made from that index.
         count: candidates of a query.
+        complete: from proposed targets to those that are scored, both ascending; None scores those proposed.
     """
 
     def __init__(
-        self, index: TokenIndex, interaction: InteractionConfig, candidates: CandidateIndex, count: int
+        self,
+        index: TokenIndex,
+        interaction: InteractionConfig,
+        candidates: CandidateIndex,
+        count: int,
+        complete: Complete | None = None,
     ) -> None:
         self._index = index
         self._interaction = interaction
         self._candidates = candidates
         self._count = count
+        self._complete = complete
         self._stored_position = index.order.cpu().argsort()
 
     @torch.inference_mode()
@@ -50,6 +61,8 @@ class CandidateScorer:
         proposed = self._candidates.propose(queries.means(), count)
         if not all(map(len, proposed)):  # lists that were looked at may be empty
             return self._score(queries, 2 * count)
+        if self._complete is not None:
+            proposed = list(map(self._complete, proposed))
         return [self._score_some(query, count, some) for query, some in zip(alone, proposed, strict=True)]
 
     def _score_some(self, query: TokenEmbeddings, count: int, targets: Int[Tensor, " candidates"]) -> CandidateScores:
@@ -58,7 +71,12 @@ class CandidateScorer:
         return self._scores(query, count, targets.to(row.device), row)
 
     def _scores(self, query: TokenEmbeddings, count: int, targets: Tensor, values: Tensor) -> CandidateScores:
-        return CandidateScores(targets, values, count, len(self._index), partial(self._with_more, query))
+        more, these = partial(self._with_more, query), partial(self._score_these, query)
+        return CandidateScores(targets, values, count, len(self._index), more, these)
+
+    @torch.inference_mode()
+    def _score_these(self, query: TokenEmbeddings, targets: Int[Tensor, " candidates"]) -> CandidateScores:
+        return self._score_some(query, len(targets), targets.cpu())
 
     def _with_more(self, query: TokenEmbeddings, count: int) -> CandidateScores:
         (scores,) = self._score(query, count)
