@@ -50,7 +50,8 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
         report(f"opening the token index of '{name}'")
         folder = index_folder(catalogue.indexes, model.encoder, space, settings.storage)
         if not settings.precompute and not folder.exists():
-            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}`")
+            aliases = f" --aliases {settings.aliases[name]}" if name in settings.aliases else ""
+            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}{aliases}`")
         index = open_or_build(
             catalogue.indexes,
             model.encoder,
