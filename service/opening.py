@@ -57,7 +57,8 @@ class SpaceOpener:
         name = space.info.name
         self._report(f"opening the token index of '{name}'")
         if not self._settings.precompute and not self.folder(space).exists():
-            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}`")
+            aliases = f" --aliases {self._settings.aliases[name]}" if name in self._settings.aliases else ""
+            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}{aliases}`")
         if uploaded and not self.is_indexed(name, space.fingerprint):
             made = index_reusing(
                 self._model.encoder,

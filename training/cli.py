@@ -109,9 +109,10 @@ def precompute(  # noqa: PLR0913, PLR0917 - a command has as many options as it 
     loaded = UweModel.from_pretrained(model, device=device)
     for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates):
         verb = "reused" if done.reused else "built"
-        manifest = done.index.manifest
+        manifest, targets = done.index.manifest, len(done.space)
+        matched_too = f"{manifest.targets - targets:,} aliases, " if manifest.targets > targets else ""
         typer.echo(
-            f"{done.space.info.name}: {verb}, {manifest.targets:,} targets, {manifest.tokens:,} tokens, "
+            f"{done.space.info.name}: {verb}, {targets:,} targets, {matched_too}{manifest.tokens:,} tokens, "
             f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
         )
     for backend, precision in ways:

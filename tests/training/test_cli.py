@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,6 +79,13 @@ def test_import_list_precompute_and_reuse(uwe: Uwe, home: Path, tmp_path: Path) 
     assert [line.split(",")[0] for line in again.stdout.splitlines()] == [
         "sample-jobs: reused", "tiny-skills: reused", "tiny-jobs: built",
     ]  # fmt: skip
+
+
+def test_precompute_encodes_aliases_where_they_are_asked_for(uwe: Uwe, tmp_path: Path) -> None:
+    uwe(tmp_path, "data", "import-esco", write(tmp_path / "esco-1.2.0-en"), "--name", "tiny")
+    done = uwe(tmp_path, "precompute", "tiny-skills", "--aliases", "alternative_labels")
+    assert re.match(r"tiny-skills: built, 2 targets, [1-9] aliases, ", done.stdout)
+    assert "needs the names of spaces" in uwe(tmp_path, "precompute", "--aliases", "alternative_labels").stderr
 
 
 def test_precompute_builds_candidates_where_they_are_asked_for(uwe: Uwe, tmp_path: Path) -> None:

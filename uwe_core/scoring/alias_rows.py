@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
+from functools import cached_property, partial
+from itertools import accumulate, islice
 
 import torch
 from jaxtyping import Float, Int
@@ -71,8 +71,8 @@ class AliasRows:
         """The row of a target's own text, or of one of its aliases."""
         if alias is None:
             return target
-        first, last = self.first[target : target + 2].tolist()
-        return self.targets + int(first) + self.aliases[first:last].index(alias)
+        rows = self._alias_rows(target)
+        return rows[self.aliases[rows.start - self.targets : rows.stop - self.targets].index(alias)]
 
     def collapse(self, scores: Float[Tensor, " rows"]) -> Float[Tensor, " targets"]:
         """The score of each target: the best of its rows."""
@@ -92,13 +92,24 @@ class AliasRows:
             scores: of all rows, or of candidates that hold all rows of these targets.
             targets: by their index in the space.
         """
+        rows = [[target, *self._alias_rows(target)] for target in targets]
+        flat = torch.tensor([row for own in rows for row in own], dtype=torch.int64, device=self.owners.device)
+        values = iter(_values(scores, flat).tolist())
         matched: list[str | None] = []
-        for target in targets:
-            rows = self.rows_of(torch.tensor([target]))
-            values = _values(scores, rows.to(self.owners.device)).tolist()
-            best = values.index(max(values))
-            matched.append(None if best == 0 else self.aliases[int(rows[best]) - self.targets])
+        for own in rows:
+            found = list(islice(values, len(own)))
+            best = own[found.index(max(found))]  # the first of equal ones, and the own text is the first of all
+            matched.append(None if best < self.targets else self.aliases[best - self.targets])
         return matched
+
+    def _alias_rows(self, target: int) -> range:
+        return range(self.targets + self._starts[target], self.targets + self._starts[target + 1])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """`first`, to be read one by one."""
+        starts: list[int] = self.first.tolist()
+        return starts
 
     def _more(self, scores: CandidateScores, count: int) -> CandidateScores:
         return self.collapse_candidates(scores.with_more(count))
