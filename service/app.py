@@ -10,14 +10,17 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from service.access_log import AccessLog
 from service.authentication import AuthenticationMiddleware, Callers
 from service.body_limit import BodyLimitMiddleware
 from service.contract import describe_keys
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
-from service.keys import Scope
+from service.keys import KeyRing, Scope
 from service.loading import load_ranker
-from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
+from service.observability import Metrics
+from service.request_id import REQUEST_ID_HEADER
+from service.request_middleware import RequestMiddleware
 from service.routes import catalogue, health, rank
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
@@ -79,7 +82,8 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     metrics_scope: Scope | None = "admin" if settings.metrics_need_admin else None
     app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
-    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    log = AccessLog(with_texts=settings.log_texts)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics, log=log, ring=KeyRing(settings.api_keys))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

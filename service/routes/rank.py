@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.answers import AnswerSource, response_parts
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
@@ -38,6 +39,7 @@ async def rank(
     loaded: Ready,
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
+    note_texts(request, body.texts)
     check_limits(body, loaded.engine.task(task), state.settings)
     check_calibrated(body, task, loaded.engine)
     state.metrics.request_queries.labels(task).observe(len(body.texts))

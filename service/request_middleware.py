@@ -1,0 +1,54 @@
+"""The middleware that every request goes through: its id, its time, its line in the log, and the answer to faults."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access_log import AccessLog
+from service.errors import unexpected_response
+from service.keys import KeyRing
+from service.observability import Metrics
+from service.request_id import REQUEST_ID_HEADER, current_request_id, request_id_of
+
+
+class RequestMiddleware:
+    """Gives each request an id, measures it, logs it, and answers faults."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: AccessLog, ring: KeyRing) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.log = log
+        self.ring = ring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        request_id = state["request_id"] = request_id_of(scope["headers"], self.ring)
+        # Never taken back: the server runs each request in a context of its own, and logs its last words there.
+        current_request_id.set(request_id)
+        start = time.perf_counter()
+        status = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            if status is not None:
+                raise
+            await unexpected_response(request_id, error)(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - start
+            answered = 500 if status is None else status
+            self.metrics.observe_request(scope["path"], answered, seconds, state.get("key_name"))
+            self.log.write(scope, self.metrics.route(scope), answered, seconds)
