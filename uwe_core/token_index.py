@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,9 @@ from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
-from uwe_core.interaction import inverse_norms
+from uwe_core.space_encoding import EncodedTargets, SpaceEncoding, joined
 from uwe_core.target_space import TargetSpace
-from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back, stored
+from uwe_core.token_storage import Scales, StorageType, StoredTokens, read_back
 
 __all__ = [
     "IndexManifest",
@@ -161,29 +161,31 @@ class TokenIndex:
         Raises:
             InputError: a text that cannot be encoded, by its position in the space.
         """
-        tokenised = encoder.tokenise(space.texts)
-        if tokenised.truncations:
-            logger.warning(
-                "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
-                space.info.name, len(tokenised.truncations), encoder.max_tokens, tokenised.truncations[0].position,
-            )  # fmt: skip
-        counts = torch.tensor([len(ids) for ids in tokenised.token_ids])
-        tokens = _GrowingTokens(int(counts.sum()), encoder.dim, dtype)
-        order: list[int] = []
-        for batch in encoder.batches(tokenised):
-            tokens.append(batch.tokens.embeddings)
-            order.extend(batch.positions)
-            if progress is not None:
-                progress(len(order), len(space))
+        encoding = SpaceEncoding(encoder, space, dtype)
+        return cls.assemble(encoding, encoding.encode(_told(encoding.batches, len(space), progress)))
+
+    @classmethod
+    def assemble(cls, encoding: SpaceEncoding, parts: Iterable[EncodedTargets]) -> TokenIndex:
+        """The index of targets that were encoded, here or elsewhere.
+
+        Args:
+            encoding: of the space.
+            parts: the tokens of all its batches, in their order; a part may hold several batches.
+        """
+        encoding.warn_of_truncations()
+        space, encoder = encoding.space, encoding.encoder
+        counts = torch.tensor(encoding.token_counts)
+        order = [position for batch in encoding.batches for position in batch]
+        tokens = joined(parts, int(counts.sum()), encoder.dim, encoding.dtype)
         manifest = IndexManifest(
             space=space.info.name,
             encoder_fingerprint=encoder.fingerprint,
             space_fingerprint=space.fingerprint,
-            dtype=dtype,
+            dtype=encoding.dtype,
             dim=encoder.dim,
             targets=len(space),
             tokens=len(tokens.embeddings),
-            truncated_targets=len(tokenised.truncations),
+            truncated_targets=encoding.truncated,
             checksums={},
         )
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
@@ -251,23 +253,14 @@ class TokenIndex:
         )
 
 
-class _GrowingTokens:
-    """Token embeddings that are stored as they come, so that those in float32 never exist as a whole."""
-
-    def __init__(self, tokens: int, dim: int, dtype: StorageType) -> None:
-        self._dtype = dtype
-        self._filled = 0
-        self.embeddings = torch.empty(tokens, dim, dtype=TORCH_TYPES[dtype])
-        self.inverse_norms = torch.empty(tokens)
-        self.scales = torch.empty(tokens) if dtype == "int8" else None
-
-    def append(self, tokens: Float[Tensor, "tokens dim"]) -> None:
-        rows = slice(self._filled, self._filled + len(tokens))
-        self.embeddings[rows], scales = stored(tokens.cpu(), self._dtype)
-        if self.scales is not None and scales is not None:
-            self.scales[rows] = scales
-        self.inverse_norms[rows] = inverse_norms(read_back(self.embeddings[rows], scales))
-        self._filled = rows.stop
+def _told(batches: Sequence[list[int]], targets: int, progress: Progress | None) -> Iterator[list[int]]:
+    """The batches one by one, each told of when it was encoded."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if progress is not None:
+            progress(done, targets)
 
 
 def _tensor_names(dtype: StorageType) -> tuple[str, ...]:
@@ -291,8 +284,17 @@ def open_or_build(
     space: TargetSpace,
     dtype: StorageType = "float32",
     progress: Progress | None = None,
+    build: Callable[[], TokenIndex] | None = None,
 ) -> TokenIndex:
     """The saved index of a space, or a new one, saved, where there is none that can be used.
+
+    Args:
+        root: folder of all indexes.
+        encoder: of the targets.
+        space: the targets.
+        dtype: in which token embeddings are stored.
+        progress: told of what this process encodes.
+        build: makes the new one; `TokenIndex.build` where None.
 
     Raises:
         InputError: a text that cannot be encoded.
@@ -306,5 +308,6 @@ def open_or_build(
             logger.warning("building the token index of %s again: %s", space.info.name, error)
         else:
             return index
-    TokenIndex.build(encoder, space, dtype, progress).save(folder)
+    index = TokenIndex.build(encoder, space, dtype, progress) if build is None else build()
+    index.save(folder)
     return TokenIndex.open(folder, verify=False)
