@@ -10,6 +10,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from service.request_id import current_request_id
+from service.traces import current_trace
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -34,7 +35,8 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
 def json_lines() -> logging.Formatter:
     """A line of JSON for each record: `time` (RFC 3339, UTC), `level`, `logger`, `message`, what the record has beside.
 
-    `request_id` where the record was made for a request; `exception` holds a traceback.
+    Also `request_id` where the record was made for a request, `trace_id` and `span_id` where that one is traced, and the
+    traceback of an error as `exception`.
     """
     return _JsonLines(
         ["levelname", "name", "message"], rename_fields=dict(_NAMES), timestamp="time", reserved_attrs=_LEFT_OUT
@@ -47,6 +49,9 @@ class _JsonLines(JsonFormatter):
         request_id = current_request_id.get()
         if request_id is not None:
             log_data["request_id"] = request_id
+        trace = current_trace.get()
+        if trace is not None:
+            log_data |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         return {"time": log_data.pop("time"), **log_data}

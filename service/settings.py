@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(default="text", description="Lines of the log: `text` for people, or `json`.")
     log_level: LogLevel = Field(default="info", description="Least that is logged: `debug` to `error`.")
     log_texts: bool = Field(default=False, description="Log the texts that callers send, too.")
+    tracing: bool = Field(
+        default=False, description="Send traces to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics
 from service.settings import Settings
+from service.traces import current_trace
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.errors import NotReadyError, OverloadedError, TextError, WorkerError
 from uwe_core.narrowing import WHOLE, Narrowing
@@ -142,7 +143,7 @@ class Batcher:
         self._count(+1)
         try:
             tokenised = await self._tokenise([key.text for key in keys])
-            request = PendingRequest(task, keys, tokenised, deadline)
+            request = PendingRequest(task, keys, tokenised, deadline, trace=current_trace.get())
             self._queue.put(request)
             try:
                 return await asyncio.wrap_future(request.future)
@@ -158,7 +159,12 @@ class Batcher:
             tokenised = self._engine.tokenise(texts)
         else:
             tokenised = await asyncio.to_thread(self._engine.tokenise, texts)
-        self._metrics.observe_stage("tokenise", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._metrics.observe_stage("tokenise", seconds)
+        trace = current_trace.get()
+        if trace is not None:
+            tokens = sum(map(len, tokenised.token_ids))
+            trace.stage("tokenise", seconds, queries=len(texts), tokens=tokens)
         return tokenised
 
     def _count(self, change: int) -> None:
@@ -219,7 +225,10 @@ class Batcher:
         now = time.monotonic()
         for query in batch:
             if query.first:
-                self._metrics.observe_stage("wait", now - query.request.queued)
+                request, seconds = query.request, now - query.request.queued
+                self._metrics.observe_stage("wait", seconds)
+                if request.trace is not None:
+                    request.trace.stage("wait", seconds, queries=len(request.keys), tokens=request.tokens)
 
     def _die(self, error: BaseException) -> None:
         logger.critical("the computing thread died and is started again", exc_info=error)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from service.answers import AnswerKey
+from service.traces import RequestTrace
 from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.tasks import RankingTask
 
@@ -22,6 +23,7 @@ class PendingRequest:
         keys: of the queries, which hold their texts.
         deadline: when it is given up, in seconds of `time.monotonic`.
         future: of the JSON of each query, by text.
+        trace: of the request; None where nobody traces.
     """
 
     task: RankingTask
@@ -29,10 +31,11 @@ class PendingRequest:
     tokenised: TokenisedTexts
     deadline: float
     future: Future[dict[str, bytes]] = field(default_factory=Future)
+    trace: RequestTrace | None = None
 
     def __post_init__(self) -> None:
         self.queued = time.monotonic()
-        self.tokens_left = sum(map(len, self.tokenised.token_ids))
+        self.tokens = self.tokens_left = sum(map(len, self.tokenised.token_ids))
         self._answers: dict[str, bytes] = {}
         self._truncations = {cut.position: cut for cut in self.tokenised.truncations}
         self._taken = 0

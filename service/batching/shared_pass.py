@@ -16,6 +16,7 @@ from service.batching.pending import PendingQuery
 from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
+from service.traces import PassTrace, traced_pass
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.ranker import QueryScores, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -44,11 +45,18 @@ class SharedPass:
         self._engine = engine
         self._metrics = metrics
         self._embeddings = embeddings
+        self._traced: PassTrace | None = None
 
     @torch.inference_mode()
     def rank(self, queries: Sequence[PendingQuery]) -> dict[AnswerKey, bytes]:
         """The JSON of each query; raises whatever a stage raises."""
-        self._metrics.observe_batch(len(queries), sum(len(query.token_ids) for query in queries))
+        tokens = sum(len(query.token_ids) for query in queries)
+        self._metrics.observe_batch(len(queries), tokens)
+        traces = (query.request.trace for query in queries)
+        with traced_pass(traces, queries=len(queries), tokens=tokens) as self._traced:
+            return self._rank(queries)
+
+    def _rank(self, queries: Sequence[PendingQuery]) -> dict[AnswerKey, bytes]:
         distinct = list({query.key: query for query in queries}.values())
         with self._timed("encode"):
             tokens = self._encode(dict.fromkeys(query.token_ids for query in distinct))
@@ -110,4 +118,7 @@ class SharedPass:
     def _timed(self, stage: ServiceStage) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self._metrics.observe_stage(stage, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._metrics.observe_stage(stage, seconds)
+        if self._traced is not None:
+            self._traced.stage(stage, seconds)
