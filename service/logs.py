@@ -35,7 +35,7 @@ def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
 def json_lines() -> logging.Formatter:
     """A line of JSON for each record: `time` (RFC 3339, UTC), `level`, `logger`, `message`, what the record has beside.
 
-    Also `request_id` where the record was made for a request, `trace_id` and `span_id` where that one is traced, and the
+    Also `request_id` where the record was made for a request, `trace_id` and `span_id` where that is traced, and the
     traceback of an error as `exception`.
     """
     return _JsonLines(

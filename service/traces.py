@@ -1,7 +1,7 @@
 """What the service asks of whatever traces requests, without knowing it: nothing is imported while tracing is off.
 
-One request is one span, with a span below it for each of its stages. Requests share stages from `encode` on: a pass has a
-trace of its own, linked to the requests it served, and each of them has a copy of its stages.
+One request is one span, with a span below it for each of its stages. Requests share stages from `encode` on: a pass has
+a trace of its own, linked to the requests it served, and each of them has a copy of its stages.
 """
 
 from __future__ import annotations
