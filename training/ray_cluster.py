@@ -55,7 +55,7 @@ def connected_ray(address: str | None, cpus: int) -> Any:
         new = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
         facts = {"address": address} if address else {"address": _NEW_CLUSTER, **new}
         try:
-            ray.init(**facts, log_to_driver=False, logging_level=logging.WARNING)
+            ray.init(**facts, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigurationError(f"no Ray cluster at '{address or _NEW_CLUSTER}': {error}") from error
     logging.getLogger("ray.data").setLevel(logging.WARNING)  # our own bar says the same in one line

@@ -40,5 +40,5 @@ def chosen_runner(
         yield None
         return
     runner = RayRunner.sharing_gpus(address, workers or _WORKERS)
-    with ray_cluster(address, runner.workers * torch.get_num_threads()):
+    with ray_cluster(address, runner.cpus):
         yield runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import shutil
 import sys
@@ -11,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from tests.fakes import save_tiny_model
 from tests.training.test_cli import Uwe, uwe  # noqa: F401 - a fixture
 from tests.training.test_rank_cli import JOBS, SKILLS
-from training.pipeline.parts import LocalRunner, OperatorFactory, RayRunner
+from training.pipeline.parts import LocalRunner, OperatorFactory, RayRunner, RayWorker
 from training.ranking import bulk
 from training.ranking.answers import Answer
 from training.ranking.bulk import BulkRanking, ranked_in_bulk
@@ -250,7 +252,7 @@ def test_the_command_writes_the_same_file(
     assert (here.returncode, there.returncode) == (0, 0), there.stderr
     assert there.stdout == here.stdout.replace("one.parquet", "two.parquet")
     assert one.read_bytes() == two.read_bytes()
-    assert on_ray == [("a:1", 3)]
+    assert on_ray == [("a:1", 4)]
 
 
 def test_the_command_precomputes_the_same_index(
@@ -268,7 +270,7 @@ def test_the_command_precomputes_the_same_index(
         told[ray] = {path.name: path.read_bytes() for path in folder.iterdir()}
         shutil.rmtree(folder)
     assert told[()] == told[("--ray",)]
-    assert on_ray == [(None, 2)]
+    assert on_ray == [(None, 3)]
 
 
 @pytest.mark.parametrize(
@@ -296,6 +298,21 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch)
         pass
 
 
+def test_a_worker_tells_an_error_of_ours_and_raises_others(tmp_path: Path) -> None:
+    """Ray would wrap what is raised, print it, and try the part again."""
+    failure: list[Exception] = [EmptyTextError(37, "is empty"), ZeroDivisionError()]
+
+    def operator(_: int) -> Any:
+        raise failure.pop(0)
+
+    worker = RayWorker(lambda: operator, str(tmp_path), 1)
+    told = worker({"part": np.array([3])})
+    assert told["part"].tolist() == [3]
+    assert str(pickle.loads(told["error"][0])) == "text 37 is empty"
+    with pytest.raises(ZeroDivisionError):
+        worker({"part": np.array([3])})
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_ray_workers_have_the_digits_of_one_process_and_leave_nothing_running(
@@ -307,13 +324,11 @@ def test_ray_workers_have_the_digits_of_one_process_and_leave_nothing_running(
     shutil.copytree(ranking.model, "model")
     loaded = UweModel.from_pretrained("model", device="cpu")
     runner = RayRunner(workers=2)
-    shards = ShardedIndexes("model", loaded, "cpu", Path("home"), "int8", runner, batches_per_part=2)
+    shards = ShardedIndexes("model", loaded, "cpu", Path("home"), "int8", RayRunner(workers=1), batches_per_part=2)
     before = set(psutil.Process().children(recursive=True))
-    with ray_cluster(None, 2):
+    with ray_cluster(None, runner.cpus):
         here = replace(ranking, model="model", home=Path("home"))
         assert in_parts(here, Path("out.parquet"), runner) == alone(ranking)
-        with pytest.raises(EmptyTextError, match="text 37 holds nothing"):
-            in_parts(here, Path("out.parquet"), runner, [*QUERIES[:37], "zzz"])
         index = shards.build(many, lambda *_: None)
         started = set(psutil.Process().children(recursive=True)) - before
     assert saved(index, tmp_path / "a") == saved(TokenIndex.build(loaded.encoder, many, "int8"), tmp_path / "b")

@@ -65,6 +65,11 @@ class RayRunner:
         """Workers that share the GPUs of this machine, where it has some, at most one each."""
         return cls(address, workers, min(1.0, torch.cuda.device_count() / workers))
 
+    @property
+    def cpus(self) -> int:
+        """Processors that a cluster of its own must promise: those of the workers, and one for Ray's own work."""
+        return self.workers * torch.get_num_threads() + 1
+
     def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
         """See `Runner`.
 
@@ -74,7 +79,7 @@ class RayRunner:
             UweError: what an operator raised.
         """
         threads = torch.get_num_threads()
-        ray = connected_ray(self.address, self.workers * threads)
+        ray = connected_ray(self.address, self.cpus)
         rows = (
             ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
             .map_batches(

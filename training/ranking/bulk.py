@@ -100,6 +100,7 @@ class _PartRanker:
 
     ranking: BulkRanking
     queries: Path
+    per_part: int
     fingerprint: str
 
     def __call__(self) -> Operator:
@@ -121,7 +122,7 @@ class _PartRanker:
         try:
             answers = list(rank_here(ranker, ranking.task.name, queries, ranking.top_k, ranking.batch_size))
         except TextError as error:
-            raise error.moved(part * ranking.queries_per_part) from error
+            raise error.moved(part * self.per_part) from error
         rows = [
             {"query": answer.query, "truncated": answer.truncated, "targets": [_facts(t) for t in answer.targets]}
             for answer in answers
@@ -152,9 +153,10 @@ def ranked_in_bulk(
     folder = out.with_name(f".{out.name}.parts")
     ranker = ranker_of(ranking.task, ranking.model, ranking.device, ranking.home)  # so that workers find the index
     with locked_folder(folder, "ranking"), _told_what_is_kept(folder):
-        sizes = _write_queries(folder / QUERIES_FILE, queries, ranking.queries_per_part)
+        per_part = ranking.queries_per_part
+        sizes = _write_queries(folder / QUERIES_FILE, queries, per_part)
         sent = replace(ranking, model=as_workers_find_it(ranking.model), home=ranking.home.absolute())
-        factory = _PartRanker(sent, (folder / QUERIES_FILE).absolute(), ranking.fingerprint(ranker))
+        factory = _PartRanker(sent, (folder / QUERIES_FILE).absolute(), per_part, ranking.fingerprint(ranker))
         del ranker  # the workers have theirs
         name = hashlib.sha256(f"{factory.fingerprint} {sha256_of(folder / QUERIES_FILE)}".encode()).hexdigest()
         with progress_bar("rank") as bar:
