@@ -119,7 +119,7 @@ class OtelRequestTrace:
         span = self.span
         span.set_attributes({"http.route": route.template, "http.response.status_code": status})
         texts = facts.get("texts")
-        optional = {
+        optional: dict[str, str | int | None] = {
             "uwe.task": route.task,
             "uwe.key": facts.get("key_name"),
             "uwe.request_id": facts.get("request_id"),

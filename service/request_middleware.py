@@ -38,7 +38,8 @@ class RequestMiddleware:
         trace = None if self.traces is None else self.traces.begin(scope["method"], scope["headers"])
         current_trace.set(trace)
         start = time.perf_counter()
-        status = fault = None
+        status: int | None = None
+        fault: Exception | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
