@@ -1,7 +1,8 @@
 """Traces by OpenTelemetry's SDK; imported only where tracing is on (`[tracing]`).
 
 Attributes hold counts and names of ours: no text, no path and no header of a caller, nor the message of an error, which
-may quote them.
+may quote them. That is why spans are made here and not by OpenTelemetry's own middleware for ASGI, which notes URLs and
+addresses as they come, and knows nothing of stages.
 """
 
 from __future__ import annotations
