@@ -25,7 +25,11 @@ _TAIL = b"]}"
 
 
 class AnswerKey(NamedTuple):
-    """Everything that decides the answer to one query; equal keys have equal answers."""
+    """Everything that decides the answer to one query; equal keys have equal answers.
+
+    Attributes:
+        request: number of the request that brought its own targets, which no other one shares; None of a task.
+    """
 
     task: str
     text: str
@@ -34,35 +38,42 @@ class AnswerKey(NamedTuple):
     explain: bool
     model_fingerprint: str
     index_fingerprint: str
+    request: int | None = None
 
 
 @dataclass(frozen=True)
 class AnswerSource:
-    """What answers come from: the task, the model, and the index of the task's space."""
+    """What answers come from: the task, the model, and the index of the task's space.
+
+    Attributes:
+        request: see `AnswerKey`; of targets that came with a request, neither task nor space has a name.
+    """
 
     task: RankingTask
     model_name: str
     model_fingerprint: str
     index_fingerprint: str
+    request: int | None = None
 
     @classmethod
-    def of(cls, engine: RankingEngine, task: RankingTask) -> AnswerSource:
+    def of(cls, engine: RankingEngine, task: RankingTask, request: int | None = None) -> AnswerSource:
         """Of a task as this engine ranks it."""
         model, space = engine.description, engine.space_summaries()[task.target_space]
-        return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint)
+        return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint, request)
 
     def key(self, text: str, top_k: int, narrowing: Narrowing = WHOLE, *, explain: bool = False) -> AnswerKey:
         """The key of the answer to one query."""
         fingerprints = (self.model_fingerprint, self.index_fingerprint)
-        return AnswerKey(self.task.name, text, top_k, narrowing, explain, *fingerprints)
+        return AnswerKey(self.task.name, text, top_k, narrowing, explain, *fingerprints, self.request)
 
     @cached_property
     def head(self) -> bytes:
         """The JSON before the results."""
+        task, space = (self.task.name, self.task.target_space) if self.request is None else (None, None)
         facts = {
-            "task": self.task.name,
+            "task": task,
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
-            "index": {"space": self.task.target_space, "fingerprint": self.index_fingerprint},
+            "index": {"space": space, "fingerprint": self.index_fingerprint},
             "results": [],
         }
         return orjson.dumps(facts).removesuffix(_TAIL)

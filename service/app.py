@@ -21,7 +21,8 @@ from service.loading import load_ranker
 from service.observability import Metrics
 from service.request_id import REQUEST_ID_HEADER
 from service.request_middleware import RequestMiddleware
-from service.routes import catalogue, health, rank
+from service.routes import catalogue, embed, given_targets, health, rank, rerank
+from service.routes.playground import add_playground
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
 from service.state import ServiceState
@@ -75,8 +76,10 @@ def create_app(settings: Settings, engine: RankingEngine | None = None, traces: 
     app.state.service = state
     _add_middleware(app, state, traces)
     install_error_handlers(app)
-    for routes in (rank, catalogue, health):
+    for routes in (rank, given_targets, rerank, embed, catalogue, health):
         app.include_router(routes.router)
+    if settings.playground:
+        add_playground(app)
     describe_keys(app)
     return app
 

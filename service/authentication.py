@@ -13,6 +13,7 @@ from starlette.types import Scope as Connection
 
 from service.errors import error_response
 from service.keys import ANONYMOUS, UNKNOWN, KeyRing, Scope, presented_keys
+from service.playground import is_playground
 from service.rate_limit import Clock, TokenBucket
 from service.settings import Settings
 from uwe_core.errors import AccessError, ScopeError, UnknownKeyError
@@ -23,7 +24,7 @@ _METRICS_PATH = "/metrics"
 
 def is_open(path: str) -> bool:
     """Whether a path needs no key, unless settings close it."""
-    return path in _OPEN_PATHS or path == _METRICS_PATH
+    return path in _OPEN_PATHS or path == _METRICS_PATH or is_playground(path)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class AuthenticationMiddleware:
         await self.app(scope, receive, send)
 
     def _needed(self, path: str) -> Scope | None:
-        if path in _OPEN_PATHS:
+        if path in _OPEN_PATHS or is_playground(path):
             return None
         return self.metrics_scope if path == _METRICS_PATH else "rank"
 

@@ -13,8 +13,10 @@ from uwe_core.explanation import Explanation
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import QueryScores, RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.scoring.candidates import CandidateScores
+from uwe_core.target_space import TargetSpace
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_span import TokenSpan
 from uwe_core.types import Scores
 
 
@@ -41,8 +43,16 @@ class RankingEngine(Protocol):
         """The loaded spaces by name."""
         ...
 
-    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
-        """Token ids, or an error that names the query; on any thread."""
+    def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
+        """Token ids, so many of each text at most, or an error that names the query; on any thread."""
+        ...
+
+    def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
+        """Where the tokens of each text stand in it; of texts that `tokenise` accepts, on any thread."""
+        ...
+
+    def over(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> RankingEngine:
+        """The same model over targets of the moment alone, with one task; on any thread."""
         ...
 
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:

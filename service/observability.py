@@ -19,12 +19,17 @@ SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "explain", "seriali
 CacheName = Literal["answer", "embedding"]
 _CACHES: tuple[CacheName, ...] = ("answer", "embedding")
 _RANK_PATH = re.compile(r"/rank/([^/]+)")
+# Routes for texts of the moment, as they stand in the label `task`; no task has a name with a slash.
+_ROUTES = {
+    "/embed": "/embed", "/rank": "/rank", "/rerank": "/rerank", "/v1/rerank": "/rerank", "/v2/rerank": "/rerank",
+}  # fmt: skip
 # Fine where a request should be, half a millisecond to thirty, and coarse where it should not.
 _SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014, 0.016, 0.018, 0.020,
     0.025, 0.030, 0.040, 0.050, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
 )  # fmt: skip
 _QUERIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TARGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 _STATUSES = ("200", "408", "413", "422", "499", "500", "503")
 # Of the counter by key: what is answered at the door, too.
@@ -78,6 +83,9 @@ class Metrics:
         self.request_queries = Histogram(
             "uwe_request_queries", "Queries in one request.", ("task",), buckets=_QUERIES, registry=self.registry
         )
+        self.given_targets = Histogram(
+            "uwe_given_targets", "Targets that came with one request.", buckets=_TARGETS, registry=self.registry
+        )
         self.waiting = Gauge("uwe_waiting_requests", "Requests accepted and not yet answered.", registry=self.registry)
         self.queued_queries = Gauge("uwe_queued_queries", "Queries not yet begun.", registry=self.registry)
         self.queued_tokens = Gauge("uwe_queued_tokens", "Tokens of queries not yet begun.", registry=self.registry)
@@ -110,7 +118,7 @@ class Metrics:
         self._create_series()
 
     def _create_series(self) -> None:
-        for task in self._tasks:
+        for task in (*self._tasks, *_ROUTES.values()):
             self.request_queries.labels(task)
             for status in _STATUSES:
                 self.request_seconds.labels(task, status)
@@ -157,12 +165,13 @@ class Metrics:
         self._lookups[cache, "miss"].inc(misses)
 
     def observe_request(self, path: str, status: int, seconds: float, key_name: str | None) -> None:
-        """One answered request: rankings that were let in by task, and whatever needs a key by its name."""
+        """One answered request: what computes and was let in by task or route, and whatever needs a key by its name."""
         if key_name is not None:
             self.key_requests.labels(key_name, str(status)).inc()
         named = _RANK_PATH.fullmatch(path)
-        if named and status not in _AT_THE_DOOR:
-            self.request_seconds.labels(self._known_task(named[1]), str(status)).observe(seconds)
+        task = self._known_task(named[1]) if named else _ROUTES.get(path)
+        if task is not None and status not in _AT_THE_DOOR:
+            self.request_seconds.labels(task, str(status)).observe(seconds)
 
     def route(self, scope: Scope) -> Route:
         """Where a request went, in words of ours alone: nothing of it is what a caller made up."""

@@ -148,14 +148,14 @@ class ModelSummary(_Schema):
 class IndexSummary(_Schema):
     """The token index that was ranked."""
 
-    space: str
+    space: str | None = Field(description="Null where the targets came with the request.")
     fingerprint: str
 
 
 class RankResponse(_Schema):
     """Rankings in the order of the queries."""
 
-    task: str
+    task: str | None = Field(description="Null where the targets came with the request.")
     model: ModelSummary
     index: IndexSummary
     results: list[QueryResult]

@@ -73,6 +73,13 @@ class Settings(BaseSettings):
     max_top_k: int = Field(default=1000, ge=1, description="Most targets returned for one query.")
     max_offset: int = Field(default=10_000, ge=0, description="Most targets passed over by `offset`.")
     max_explained: int = Field(default=50, ge=1, description="Most targets explained for one query.")
+    max_embedded_tokens: int = Field(
+        default=8192, ge=1, description="Most tokens of all texts of one request to `/embed` with `tokens`."
+    )
+    max_inline_targets: int = Field(default=1000, ge=1, description="Most targets that one request may bring.")
+    max_inline_chars: int = Field(
+        default=400_000, ge=1, description="Most characters of all targets that one request brings."
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
     max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
     deadline_seconds: float = Field(default=10.0, gt=0, description="How long a request may wait and compute.")
@@ -102,6 +109,7 @@ class Settings(BaseSettings):
     )
     metrics_need_admin: bool = Field(default=False, description="`/metrics` needs a key with the scope `admin`.")
     docs_pages: bool = Field(default=True, description="Serve the pages `/docs` and `/redoc`.")
+    playground: bool = Field(default=True, description="Serve the page for people at `/`.")
     cors_origins: tuple[Origin, ...] = Field(
         default_factory=tuple, description="Origins whose pages may call from a browser; `*` is all."
     )

@@ -111,23 +111,24 @@ class TokenEncoder:
         self.__dict__.pop("fingerprint", None)
         self.backend = None
 
-    def tokenise(self, texts: Sequence[str]) -> TokenisedTexts:
-        """Token ids of `texts`, cut only at the encoder's own position limit.
+    def tokenise(self, texts: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
+        """Token ids of `texts`, cut only at the encoder's own position limit, or before it where a caller says so.
 
         Raises:
             EmptyTextError: a text is empty, blank, or tokenises to special tokens only.
             InvalidTextError: a text holds NUL or a lone surrogate.
         """
         _refuse_unreadable(texts)
+        limit = self.max_tokens if most_tokens is None else min(most_tokens, self.max_tokens)
         token_ids: list[list[int]] = []
         truncations: list[Truncation] = []
         for position, encoding in enumerate(self._fast_tokenizer.encode_batch_fast(list(texts))):
             ids: list[int] = encoding.ids
             if self._special_ids.issuperset(ids):
                 raise EmptyTextError(position, "holds nothing the tokenizer knows: only special tokens are left of it")
-            if len(ids) > self.max_tokens:
-                truncations.append(Truncation(position, len(ids), self.max_tokens))
-                ids = self._cut(ids, closed=ids[-1] in self._special_ids)
+            if len(ids) > limit:
+                truncations.append(Truncation(position, len(ids), limit))
+                ids = _cut(ids, limit, closed=ids[-1] in self._special_ids)
             token_ids.append(ids)
         return TokenisedTexts(token_ids, truncations)
 
@@ -138,7 +139,7 @@ class TokenEncoder:
             marks = zip(encoding.tokens, encoding.offsets, encoding.special_tokens_mask, strict=True)
             row = [TokenSpan(token, *((None, None) if special else place)) for token, place, special in marks]
             if len(row) > self.max_tokens:
-                row = self._cut(row, closed=encoding.ids[-1] in self._special_ids)
+                row = _cut(row, self.max_tokens, closed=encoding.ids[-1] in self._special_ids)
             spans.append(row)
         return spans
 
@@ -193,12 +194,6 @@ class TokenEncoder:
         mask = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
         return padded.to(self.device), mask.to(self.device)
 
-    def _cut(self, tokens: list[Item], *, closed: bool) -> list[Item]:
-        """The first tokens up to the position limit, keeping the special token that closes a text."""
-        if closed:
-            return [*tokens[: self.max_tokens - 1], tokens[-1]]
-        return tokens[: self.max_tokens]
-
 
 def position_limit(backbone: nn.Module) -> int:
     """The most tokens an encoder can take in one text, special tokens included.
@@ -246,3 +241,10 @@ def _refuse_unreadable(texts: Sequence[str]) -> None:
         if reason is not None:
             error = InvalidTextError if text.strip() else EmptyTextError
             raise error(position, reason)
+
+
+def _cut(tokens: list[Item], most: int, *, closed: bool) -> list[Item]:
+    """The first tokens, at most so many, keeping the special token that closes a text."""
+    if closed and most > 1:
+        return [*tokens[: most - 1], tokens[-1]]
+    return tokens[:most]

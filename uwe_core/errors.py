@@ -4,10 +4,12 @@
     ├── InputError                 the caller sent something that cannot be ranked
     │   ├── TextError              one text of several is to blame, named by its position
     │   │   ├── InvalidTextError   it holds what no encoder can read
-    │   │   └── EmptyTextError     it holds no words
+    │   │   ├── EmptyTextError     it holds no words
+    │   │   └── LongTextError      it is longer than a text may be
     │   ├── LimitError             too many texts, or a text too long
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
+    │   ├── UnknownModelError      another model ranks here
     │   ├── SlowBodyError          a request's body took too long to arrive
     │   ├── DataError              a raw data file is not what it should be (file and line)
     │   ├── LeakError              a text of a test set among those to train on
@@ -65,14 +67,18 @@ class InputError(UweError):
 class TextError(InputError):
     """One text of several is to blame, named by its position."""
 
-    def __init__(self, position: int, reason: str) -> None:
-        super().__init__(f"text {position} {reason}")
+    def __init__(self, position: int, reason: str, place: str | None = None) -> None:
+        super().__init__(f"{place or f'text {position}'} {reason}")
         self.position = position
         self.reason = reason
 
     def moved(self, by: int) -> TextError:
         """The same error where the texts began that many positions later in a longer list."""
         return type(self)(self.position + by, self.reason)
+
+    def placed(self, place: str) -> TextError:
+        """The same error, where a caller knows the text by another name than its position."""
+        return type(self)(self.position, self.reason, place)
 
 
 class InvalidTextError(TextError):
@@ -81,6 +87,10 @@ class InvalidTextError(TextError):
 
 class EmptyTextError(TextError):
     """A text is empty, or nothing but special tokens is left of it."""
+
+
+class LongTextError(TextError):
+    """A text is longer than one may be."""
 
 
 class LimitError(InputError):
@@ -99,6 +109,13 @@ class UnknownSpaceError(InputError):
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"no target space '{name}'; there are: {', '.join(known)}")
+
+
+class UnknownModelError(InputError):
+    """Another model than the named one ranks here."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no model '{name}'; this one is called: {', '.join(known)}")
 
 
 class SlowBodyError(InputError):

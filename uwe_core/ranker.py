@@ -35,6 +35,7 @@ from uwe_core.tasks import RankingTask, is_standard
 from uwe_core.text import same_text_key
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
+from uwe_core.token_span import TokenSpan
 from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
@@ -45,6 +46,10 @@ Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 # One pass of the encoder may be padded to twice its real tokens: a long text among short ones gets a pass of its own.
 _PADDING = 2
+# Of targets of the moment, which no space holds.
+GIVEN_TASK = RankingTask(
+    name="given", description="Targets that come with the queries.", queries="texts", target_space="given"
+)
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,19 @@ class Ranker:
         except KeyError:
             raise UnknownTaskError(name, sorted(self.tasks)) from None
 
+    @torch.inference_mode()
+    def over(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> Ranker:
+        """The same model over targets of the moment alone, with one task.
+
+        Args:
+            space: the targets.
+            tokens: of each target, as `encode` gives them.
+        """
+        index = TokenIndex.of_tokens(self.model.encoder, space, tokens)
+        task = GIVEN_TASK.model_copy(update={"target_space": space.info.name})
+        rankable = RankableSpace(self.model, space, index)
+        return Ranker(self.model, {space.info.name: rankable}, {task.name: task}, self.encoding)
+
     @property
     def description(self) -> RankerDescription:
         """What ranks, and how it computes."""
@@ -270,13 +288,21 @@ class Ranker:
     # The stages. Each takes what the one before it gave and keeps nothing, so that queries of several requests, tasks
     # and spaces may share a stage. Each is done when it returns, on a GPU too: what it took can be measured.
 
-    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+    def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
         """First stage, on the processor alone; may run on several threads at once.
+
+        Args:
+            queries: or other texts.
+            most_tokens: of each text, special ones included, where fewer are to be read than the encoder can.
 
         Raises:
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
-        return self.model.encoder.tokenise(queries)
+        return self.model.encoder.tokenise(queries, most_tokens)
+
+    def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
+        """Where the tokens of each text stand in it; of texts that `tokenise` accepts, on any thread."""
+        return self.model.encoder.spans(texts)
 
     @torch.inference_mode()
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:

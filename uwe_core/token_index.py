@@ -20,6 +20,7 @@ from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
+from uwe_core.interaction import inverse_norms
 from uwe_core.space_encoding import EncodedTargets, SpaceEncoding, joined
 from uwe_core.target_space import TargetSpace
 from uwe_core.token_storage import Scales, StorageType, StoredTokens, read_back
@@ -190,6 +191,34 @@ class TokenIndex:
         )
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
         return cls(manifest, tokens.embeddings, tokens.inverse_norms, offsets, torch.tensor(order), tokens.scales)
+
+    @classmethod
+    def of_tokens(
+        cls, encoder: TokenEncoder, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]
+    ) -> TokenIndex:
+        """An index in memory, float32, of targets that are encoded already, on the device that holds their tokens.
+
+        Args:
+            encoder: that encoded them, or a backend of its.
+            space: the targets.
+            tokens: raw token embeddings of each target, in the order of the space.
+        """
+        counts = torch.tensor([len(target) for target in tokens])
+        order = counts.argsort(stable=True)
+        embeddings = torch.cat([tokens[target] for target in order.tolist()])
+        manifest = IndexManifest(
+            space=space.info.name,
+            encoder_fingerprint=encoder.fingerprint,
+            space_fingerprint=space.fingerprint,
+            dtype="float32",
+            dim=encoder.dim,
+            targets=len(space),
+            tokens=len(embeddings),
+            truncated_targets=0,
+            checksums={},
+        )
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
+        return cls(manifest, embeddings, inverse_norms(embeddings), offsets, order)
 
     def save(self, folder: Path) -> None:
         """Write `index.json` and `tokens.safetensors`; all or nothing."""

@@ -1,4 +1,4 @@
-"""Batcher: queries in, JSON of their rankings out, computed with whatever else waits at that moment."""
+"""Batcher: texts in, JSON of rankings or token embeddings out, computed with whatever else waits at that moment."""
 
 from __future__ import annotations
 
@@ -7,23 +7,35 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 
 from torch import Tensor
 
 from service.answers import AnswerKey, AnswerSource
 from service.batching.drain_rate import DrainRate
+from service.batching.embedded import WHAT_FITS, EmbeddedTexts, Reading
 from service.batching.fair_queue import FairQueue
-from service.batching.pending import PendingQuery, PendingRequest
-from service.batching.shared_pass import SharedPass, TokenIds
+from service.batching.pending import (
+    Key,
+    Pending,
+    PendingQuery,
+    PendingRequest,
+    PendingTexts,
+    PendingWork,
+    Result,
+    TokenIds,
+)
+from service.batching.shared_pass import SharedPass
 from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics
 from service.settings import Settings
 from service.traces import current_trace
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.errors import NotReadyError, OverloadedError, TextError, WorkerError
+from uwe_core.errors import LimitError, LongTextError, NotReadyError, OverloadedError, TextError, WorkerError
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.tasks import RankingTask
+from uwe_core.target_space import TargetSpace
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +54,7 @@ _PROBE_TEXT = "nurse"
 class Batcher:
     """Continuous batching in front of one computing thread, since torch itself uses every processor.
 
-    Waiting is bounded in number and in time. A query that fails is found by halving its batch, and fails its own
+    Waiting is bounded in number and in time. A text that fails is found by halving its batch, and fails its own
     request alone. When the thread dies, its requests fail, `alive` is false, and another one is started.
 
     Args:
@@ -72,10 +84,11 @@ class Batcher:
         self._queue = FairQueue(settings.batch_tokens or _BATCH_TOKENS[device])
         self._rate = DrainRate()
         self._waiting = 0
-        self._batch: list[PendingQuery] = []
+        self._batch: list[Pending] = []
+        self._given = count()
         self._closed = threading.Event()
         self.alive = True
-        metrics.queued_queries.set_function(lambda: self._queue.queries)
+        metrics.queued_queries.set_function(lambda: self._queue.texts)
         metrics.queued_tokens.set_function(lambda: self._queue.tokens)
         metrics.answer_cache_entries.set_function(lambda: len(self._answers))
         metrics.embedding_cache_bytes.set_function(lambda: embeddings.weight)
@@ -105,11 +118,11 @@ class Batcher:
             WorkerError, NotReadyError: the computing thread died, and is not there again.
         """
         ranking_task = self._engine.task(task)
-        source, count = self._sources[task], top_k or ranking_task.default_top_k
+        source, best = self._sources[task], top_k or ranking_task.default_top_k
         answers: dict[str, bytes] = {}
         missing: list[AnswerKey] = []
         for text in dict.fromkeys(texts):
-            key = source.key(text, count, narrowing, explain=explain)
+            key = source.key(text, best, narrowing, explain=explain)
             known = self._answers.get(key)
             if known is None:
                 missing.append(key)
@@ -118,11 +131,78 @@ class Batcher:
         self._metrics.observe_lookups("answer", hits=len(answers), misses=len(missing))
         if missing:
             try:
-                answers |= await self._computed(source.task, missing)
+                with self._accepted() as deadline:
+                    answers |= await self._ranked(self._engine, source, missing, deadline)
             except TextError as error:
                 position = texts.index(missing[error.position].text)
                 raise error.moved(position - error.position) from error
         return [answers[text] for text in texts]
+
+    async def rank_given(
+        self,
+        targets: TargetSpace,
+        queries: Sequence[str],
+        top_k: int | None,
+        narrowing: Narrowing = WHOLE,
+        *,
+        explain: bool = False,
+        reading: Reading = WHAT_FITS,
+    ) -> tuple[AnswerSource, list[bytes]]:
+        """What the answers come from, and the JSON of each query over targets that came with the request.
+
+        The targets are encoded as queries are, in turns with everybody else's, and then ranked as those of a task are.
+        Nothing of it is kept but token embeddings.
+
+        Args:
+            targets: that came with the request.
+            queries: to rank them for.
+            top_k: most targets of each query; 10 where None.
+            narrowing: which of the best ones are returned.
+            explain: why they have their scores.
+            reading: how much of each target is read.
+
+        Raises:
+            InvalidTextError, EmptyTextError, LongTextError: a text that cannot be encoded, by its position among the
+                targets and, after them, the queries.
+            OverloadedError, DeadlineError, ShuttingDownError, WorkerError, NotReadyError: as `rank`.
+        """
+        with self._accepted() as deadline:
+            tokenised = await self._tokenise(targets.texts, reading)
+            try:
+                tokenised_queries = await self._tokenise(queries, reading.of_whole_texts())
+            except TextError as error:
+                raise error.moved(len(targets)) from error
+            # The queries are encoded with the targets, so that the pass which ranks them finds their embeddings.
+            embeddings = await self._encoded([*tokenised.token_ids, *tokenised_queries.token_ids], deadline)
+            engine = await asyncio.to_thread(self._engine.over, targets, embeddings[: len(targets)])
+            (task,) = engine.tasks.values()
+            source = AnswerSource.of(engine, task, next(self._given))
+            best = top_k or task.default_top_k
+            keys = [source.key(text, best, narrowing, explain=explain) for text in dict.fromkeys(queries)]
+            answers = await self._ranked(engine, source, keys, deadline)
+        return source, [answers[text] for text in queries]
+
+    async def embed(
+        self, texts: Sequence[str], reading: Reading = WHAT_FITS, most_tokens: int | None = None
+    ) -> EmbeddedTexts:
+        """The token embeddings of each text, encoded in turns with everybody else's texts.
+
+        Args:
+            texts: any; those with the same tokens are encoded once.
+            reading: how much of each text is read.
+            most_tokens: of all texts together; more are refused before anything is computed.
+
+        Raises:
+            InvalidTextError, EmptyTextError, LongTextError: a text that cannot be encoded, by its position.
+            LimitError: more tokens than that.
+            OverloadedError, DeadlineError, ShuttingDownError, WorkerError, NotReadyError: as `rank`.
+        """
+        with self._accepted() as deadline:
+            tokenised = await self._tokenise(texts, reading)
+            tokens = sum(map(len, tokenised.token_ids))
+            if most_tokens is not None and tokens > most_tokens:
+                raise LimitError(f"the texts have {tokens} tokens; those of one request may have {most_tokens}")
+            return EmbeddedTexts(await self._encoded(tokenised.token_ids, deadline), tokenised.truncations)
 
     def drain(self, seconds: float) -> None:
         """From now on compute only so long what has been accepted, then give the rest up."""
@@ -133,8 +213,9 @@ class Batcher:
         self._closed.set()
         self._queue.close()
 
-    async def _computed(self, task: RankingTask, keys: list[AnswerKey]) -> dict[str, bytes]:
-        deadline = time.monotonic() + self._deadline_seconds
+    @contextmanager
+    def _accepted(self) -> Iterator[float]:
+        """A place among those that wait, and until when it may be held, in seconds of `time.monotonic`."""
         if not self.alive:
             raise NotReadyError("not ready: the computing thread is being started again")
         if self._waiting >= self._max_waiting:
@@ -142,29 +223,52 @@ class Batcher:
             raise OverloadedError(f"{self._waiting} requests wait already", seconds)
         self._count(+1)
         try:
-            tokenised = await self._tokenise([key.text for key in keys])
-            request = PendingRequest(task, keys, tokenised, deadline, trace=current_trace.get())
-            self._queue.put(request)
-            try:
-                return await asyncio.wrap_future(request.future)
-            except asyncio.CancelledError:
-                self._queue.discard(request)
-                raise
+            yield time.monotonic() + self._deadline_seconds
         finally:
             self._count(-1)
 
-    async def _tokenise(self, texts: list[str]) -> TokenisedTexts:
+    async def _ranked(
+        self, engine: RankingEngine, source: AnswerSource, keys: list[AnswerKey], deadline: float
+    ) -> dict[str, bytes]:
+        """The JSON of each query by its text."""
+        tokenised = await self._tokenise([key.text for key in keys])
+        answers = await self._done(
+            PendingRequest(source=source, engine=engine, keys=keys, tokenised=tokenised, deadline=deadline)
+        )
+        return {key.text: answer for key, answer in answers.items()}
+
+    async def _encoded(self, token_ids: Sequence[list[int]], deadline: float) -> list[Tensor]:
+        """The token embeddings of each text; texts with the same tokens share them."""
+        texts = [tuple(ids) for ids in token_ids]
+        distinct = dict(zip(texts, token_ids, strict=True))
+        tokenised = TokenisedTexts(list(distinct.values()), [])
+        embeddings = await self._done(PendingTexts(keys=list(distinct), tokenised=tokenised, deadline=deadline))
+        return [embeddings[text] for text in texts]
+
+    async def _done(self, work: PendingWork[Key, Result]) -> dict[Key, Result]:
+        """Wait until the computing thread has done it all."""
+        self._queue.put(work)
+        try:
+            return await asyncio.wrap_future(work.future)
+        except asyncio.CancelledError:
+            self._queue.discard(work)
+            raise
+
+    async def _tokenise(self, texts: Sequence[str], reading: Reading = WHAT_FITS) -> TokenisedTexts:
         start = time.perf_counter()
         if sum(map(len, texts)) <= _INLINE_CHARS:
-            tokenised = self._engine.tokenise(texts)
+            tokenised = self._engine.tokenise(texts, reading.most_tokens)
         else:
-            tokenised = await asyncio.to_thread(self._engine.tokenise, texts)
+            tokenised = await asyncio.to_thread(self._engine.tokenise, texts, reading.most_tokens)
         seconds = time.perf_counter() - start
         self._metrics.observe_stage("tokenise", seconds)
         trace = current_trace.get()
         if trace is not None:
             tokens = sum(map(len, tokenised.token_ids))
             trace.stage("tokenise", seconds, queries=len(texts), tokens=tokens)
+        if reading.refuse_longer:
+            for cut in tokenised.truncations:
+                raise LongTextError(cut.position, f"has {cut.tokens} tokens; {cut.kept_tokens} of them can be read")
         return tokenised
 
     def _count(self, change: int) -> None:
@@ -184,59 +288,62 @@ class Batcher:
                 self._observe_waits(batch)
                 start = time.perf_counter()
                 self._compute(self._unanswered(batch))
-                self._rate.observe(sum(len(query.token_ids) for query in batch), time.perf_counter() - start)
+                self._rate.observe(sum(len(text.token_ids) for text in batch), time.perf_counter() - start)
                 self._batch = []
         except BaseException as error:  # whatever it was: somebody waits for every query
             self._die(error)
 
-    def _compute(self, queries: Sequence[PendingQuery]) -> None:
-        """Answer or fail each query; one that fails is found by halves, and fails its request alone."""
-        queries = [query for query in queries if not query.request.over]
-        if not queries:
+    def _compute(self, texts: Sequence[Pending]) -> None:
+        """Do or fail each text; one that fails is found by halves, and fails its request alone."""
+        texts = [text for text in texts if not text.request.over]
+        if not texts:
             return
         try:
-            answers = self._pass.rank(queries)
+            done = self._pass.compute(texts)
         except Exception as error:
-            if len(queries) == 1:
-                queries[0].request.fail(error)
+            if len(texts) == 1:
+                texts[0].request.fail(error)
                 return
-            middle = len(queries) // 2
-            self._compute(queries[:middle])
-            self._compute(queries[middle:])
+            middle = len(texts) // 2
+            self._compute(texts[:middle])
+            self._compute(texts[middle:])
             return
-        for key, answer in answers.items():
-            if len(answer) <= _LONGEST_KEPT_ANSWER:
+        for key, answer in done.answers.items():
+            if key.request is None and len(answer) <= _LONGEST_KEPT_ANSWER:
                 self._answers.put(key, answer)
-        for query in queries:
-            query.request.answer(query.key.text, answers[query.key])
-
-    def _unanswered(self, batch: Sequence[PendingQuery]) -> list[PendingQuery]:
-        """Those that were not answered for somebody else while they waited."""
-        unanswered = []
-        for query in batch:
-            known = self._answers.get(query.key)
-            if known is None:
-                unanswered.append(query)
+        for text in texts:
+            if isinstance(text, PendingQuery):
+                text.request.answer(text.key, done.answers[text.key])
             else:
-                query.request.answer(query.key.text, known)
+                text.request.answer(text.token_ids, done.tokens[text.token_ids])
+
+    def _unanswered(self, batch: Sequence[Pending]) -> list[Pending]:
+        """Those that were not answered for somebody else while they waited."""
+        unanswered: list[Pending] = []
+        for text in batch:
+            known = self._answers.get(text.key) if isinstance(text, PendingQuery) else None
+            if isinstance(text, PendingQuery) and known is not None:
+                text.request.answer(text.key, known)
+            else:
+                unanswered.append(text)
         return unanswered
 
-    def _observe_waits(self, batch: Sequence[PendingQuery]) -> None:
+    def _observe_waits(self, batch: Sequence[Pending]) -> None:
         now = time.monotonic()
-        for query in batch:
-            if query.first:
-                request, seconds = query.request, now - query.request.queued
+        for text in batch:
+            if text.first:
+                work, seconds = text.request, now - text.request.queued
                 self._metrics.observe_stage("wait", seconds)
-                if request.trace is not None:
-                    request.trace.stage("wait", seconds, queries=len(request.keys), tokens=request.tokens)
+                if work.trace is not None:
+                    work.trace.stage("wait", seconds, queries=len(work.keys), tokens=work.tokens)
 
     def _die(self, error: BaseException) -> None:
         logger.critical("the computing thread died and is started again", exc_info=error)
         failure = WorkerError("the computing thread died; it is being started again")
         self._be_alive(False)
         self._queue.refuse(failure)
-        for query in self._batch:
-            query.request.fail(failure)
+        for text in self._batch:
+            text.request.fail(failure)
         self._batch = []
         self._start(self._return)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from typing import Any, TypeAlias
 
-from service.batching.pending import PendingQuery, PendingRequest
+from service.batching.pending import Pending, PendingWork
 from uwe_core.errors import DeadlineError, ShuttingDownError, UnavailableError
+
+_Request: TypeAlias = PendingWork[Any, Any]
 
 # Scores of one pass are held together, a row for each query; this bounds them where queries are short.
 _QUERIES_PER_BATCH = 256
@@ -16,7 +19,7 @@ _EXPLAINED_PER_BATCH = 256
 
 
 class FairQueue:
-    """Requests take turns, one query a turn, in the order in which they came.
+    """Requests take turns, one text a turn, in the order in which they came.
 
     So a request of many long texts delays a small one by one text, not by all of them. Whatever waits when the
     computing thread is free makes the next batch, as far as the tokens of a batch go; nothing ever waits for company.
@@ -27,25 +30,25 @@ class FairQueue:
 
     def __init__(self, batch_tokens: int) -> None:
         self._batch_tokens = batch_tokens
-        self._requests: deque[PendingRequest] = deque()
+        self._requests: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._refusal: UnavailableError | None = None
         self._closed = False
         self._stop_at: float | None = None
 
     @property
-    def queries(self) -> int:
-        """Queries that wait."""
+    def texts(self) -> int:
+        """Queries, and texts to be encoded alone, that wait."""
         with self._changed:
-            return sum(request.queries_left for request in self._requests)
+            return sum(request.texts_left for request in self._requests)
 
     @property
     def tokens(self) -> int:
-        """Tokens of the queries that wait."""
+        """Tokens of the texts that wait."""
         with self._changed:
             return sum(request.tokens_left for request in self._requests)
 
-    def put(self, request: PendingRequest) -> None:
+    def put(self, request: _Request) -> None:
         """Wait from now on.
 
         Raises:
@@ -57,13 +60,13 @@ class FairQueue:
             self._requests.append(request)
             self._changed.notify()
 
-    def discard(self, request: PendingRequest) -> None:
+    def discard(self, request: _Request) -> None:
         """Wait no longer."""
         with self._changed:
             if request in self._requests:
                 self._requests.remove(request)
 
-    def take(self) -> list[PendingQuery]:
+    def take(self) -> list[Pending]:
         """The next batch, as soon as there is one; empty when the queue was closed."""
         with self._changed:
             while not self._closed:
@@ -98,8 +101,8 @@ class FairQueue:
             self._changed.notify_all()
         self.refuse(ShuttingDownError("the server is shutting down"))
 
-    def _batch(self) -> list[PendingQuery]:
-        batch: list[PendingQuery] = []
+    def _batch(self) -> list[Pending]:
+        batch: list[Pending] = []
         tokens = explained = 0
         while self._requests and len(batch) < _QUERIES_PER_BATCH:
             request = self._requests[0]
@@ -113,13 +116,13 @@ class FairQueue:
                 break
             batch.append(request.take())
             self._requests.rotate(-1)
-            if not request.queries_left:
+            if not request.texts_left:
                 self._requests.pop()
         return batch
 
-    def _give_up_in_time(self, request: PendingRequest) -> None:
+    def _give_up_in_time(self, request: _Request) -> None:
         now = time.monotonic()
         if self._stop_at is not None and now >= self._stop_at:
             request.fail(ShuttingDownError("the server is shutting down"))
         elif now >= request.deadline:
-            request.fail(DeadlineError(f"not done in time: {request.queries_left} queries were not yet begun"))
+            request.fail(DeadlineError(f"not done in time: {request.texts_left} texts were not yet begun"))

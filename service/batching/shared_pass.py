@@ -1,4 +1,4 @@
-"""SharedPass: queries of several requests, tasks and spaces through the stages together."""
+"""SharedPass: texts of several requests, tasks and spaces through the stages together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from service.answers import AnswerKey, query_json
-from service.batching.pending import PendingQuery
+from service.batching.pending import Pending, PendingQuery, TokenIds
 from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
@@ -22,7 +22,21 @@ from uwe_core.ranker import QueryScores, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan
 
-TokenIds = tuple[int, ...]
+
+class PassResults(NamedTuple):
+    """What came of a pass.
+
+    Attributes:
+        answers: the JSON of each query.
+        tokens: token embeddings of each text, on the engine's device, in memory that no batch shares.
+    """
+
+    answers: dict[AnswerKey, bytes]
+    tokens: dict[TokenIds, Tensor]
+
+
+# A target space by what ranks it and its name there.
+_Space: TypeAlias = tuple[RankingEngine, str]
 
 
 class _Ranking(NamedTuple):
@@ -36,7 +50,7 @@ class SharedPass:
     """Every distinct text is encoded once, scored once for each space, and every distinct answer is written once.
 
     Args:
-        engine: the stages.
+        engine: encodes; queries bring what ranks them, of the same model.
         metrics: told of each stage and of each batch.
         embeddings: token embeddings of earlier queries, on the engine's device.
     """
@@ -48,18 +62,21 @@ class SharedPass:
         self._traced: PassTrace | None = None
 
     @torch.inference_mode()
-    def rank(self, queries: Sequence[PendingQuery]) -> dict[AnswerKey, bytes]:
-        """The JSON of each query; raises whatever a stage raises."""
-        tokens = sum(len(query.token_ids) for query in queries)
-        self._metrics.observe_batch(len(queries), tokens)
-        traces = (query.request.trace for query in queries)
-        with traced_pass(traces, queries=len(queries), tokens=tokens) as self._traced:
-            return self._rank(queries)
+    def compute(self, texts: Sequence[Pending]) -> PassResults:
+        """The JSON of each query and the token embeddings of all texts; raises whatever a stage raises."""
+        tokens = sum(len(text.token_ids) for text in texts)
+        self._metrics.observe_batch(len(texts), tokens)
+        traces = (text.request.trace for text in texts)
+        with traced_pass(traces, queries=len(texts), tokens=tokens) as self._traced:
+            return self._compute(texts)
 
-    def _rank(self, queries: Sequence[PendingQuery]) -> dict[AnswerKey, bytes]:
-        distinct = list({query.key: query for query in queries}.values())
+    def _compute(self, texts: Sequence[Pending]) -> PassResults:
+        distinct = list({text.key: text for text in texts if isinstance(text, PendingQuery)}.values())
         with self._timed("encode"):
-            tokens = self._encode(dict.fromkeys(query.token_ids for query in distinct))
+            tokens = self._encode(dict.fromkeys(text.token_ids for text in texts))
+        return PassResults(self._rank(distinct, tokens) if distinct else {}, tokens)
+
+    def _rank(self, distinct: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]) -> dict[AnswerKey, bytes]:
         with self._timed("score"):
             scores = self._score(distinct, tokens)
         with self._timed("top_k"):
@@ -88,29 +105,30 @@ class SharedPass:
         if unknown:
             encoded = self._engine.encode(TokenisedTexts([list(text) for text in unknown], []))
             for text, embeddings in zip(unknown, encoded, strict=True):
-                tokens[text] = embeddings
-                self._embeddings.put(text, embeddings.clone())  # a view would keep the whole batch
+                tokens[text] = embeddings.clone()  # a view would keep the whole batch
+                self._embeddings.put(text, tokens[text])
         return tokens
 
     def _score(
         self, queries: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]
-    ) -> dict[tuple[str, TokenIds], QueryScores]:
-        by_space: dict[str, dict[TokenIds, None]] = {}
+    ) -> dict[tuple[_Space, TokenIds], QueryScores]:
+        by_space: dict[_Space, dict[TokenIds, None]] = {}
         for query in queries:
-            by_space.setdefault(query.request.task.target_space, {})[query.token_ids] = None
-        scores: dict[tuple[str, TokenIds], QueryScores] = {}
+            by_space.setdefault(_space(query), {})[query.token_ids] = None
+        scores: dict[tuple[_Space, TokenIds], QueryScores] = {}
         for space, texts in by_space.items():
-            rows = self._engine.score(space, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
+            engine, name = space
+            rows = engine.score(name, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
             scores |= {(space, text): row for text, row in zip(texts, rows, strict=True)}
         return scores
 
-    def _select(self, query: PendingQuery, scores: dict[tuple[str, TokenIds], QueryScores]) -> list[RankedTarget]:
-        task, key = query.request.task, query.key
-        row = scores[task.target_space, query.token_ids]
-        return self._engine.select(task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
+    def _select(self, query: PendingQuery, scores: dict[tuple[_Space, TokenIds], QueryScores]) -> list[RankedTarget]:
+        request, key = query.request, query.key
+        row = scores[_space(query), query.token_ids]
+        return request.engine.select(request.source.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
 
     def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
-        found = self._engine.explain(query.request.task, query.key.text, tokens, targets)
+        found = query.request.engine.explain(query.request.source.task, query.key.text, tokens, targets)
         explained = [replace(target, explanation=why) for target, why in zip(targets, found.targets, strict=True)]
         return _Ranking(explained, found.query_tokens)
 
@@ -122,3 +140,7 @@ class SharedPass:
         self._metrics.observe_stage(stage, seconds)
         if self._traced is not None:
             self._traced.stage(stage, seconds)
+
+
+def _space(query: PendingQuery) -> _Space:
+    return query.request.engine, query.request.source.task.target_space

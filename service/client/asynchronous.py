@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -19,14 +19,17 @@ from service.client.exchange import (
     Outcome,
     RankOptions,
     address,
+    embed_call,
     judge,
     limits_of,
     rank_call,
+    rank_targets_call,
     ready_call,
+    rerank_call,
     standing_headers,
     tasks_call,
 )
-from service.client.results import QueryResult, Rankings, Readiness, Task
+from service.client.results import Embeddings, QueryResult, RankedText, Rankings, Readiness, Task
 from service.client.retries import Retries
 
 Result = TypeVar("Result")
@@ -92,6 +95,23 @@ class AsyncUweClient:
             for request in waiting:
                 request.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def rank_targets(
+        self,
+        queries: str | Sequence[str],
+        targets: Sequence[str | Mapping[str, Any]],
+        **options: Unpack[RankOptions],
+    ) -> Rankings:
+        """See `UweClient.rank_targets`."""
+        return await self._answer(rank_targets_call(queries, targets, options))
+
+    async def rerank(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> tuple[RankedText, ...]:
+        """See `UweClient.rerank`."""
+        return await self._answer(rerank_call(query, texts, raw_scores=raw_scores))
+
+    async def embed(self, texts: str | Sequence[str], *, tokens: bool = False, normalise: bool = False) -> Embeddings:
+        """See `UweClient.embed`."""
+        return await self._answer(embed_call(texts, tokens=tokens, normalise=normalise))
 
     async def tasks(self) -> tuple[Task, ...]:
         """See `UweClient.tasks`."""

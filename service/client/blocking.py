@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -20,14 +20,17 @@ from service.client.exchange import (
     Outcome,
     RankOptions,
     address,
+    embed_call,
     judge,
     limits_of,
     rank_call,
+    rank_targets_call,
     ready_call,
+    rerank_call,
     standing_headers,
     tasks_call,
 )
-from service.client.results import QueryResult, Rankings, Readiness, Task
+from service.client.results import Embeddings, QueryResult, RankedText, Rankings, Readiness, Task
 from service.client.retries import Retries
 
 Result = TypeVar("Result")
@@ -115,6 +118,35 @@ class UweClient:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def rank_targets(
+        self,
+        queries: str | Sequence[str],
+        targets: Sequence[str | Mapping[str, Any]],
+        **options: Unpack[RankOptions],
+    ) -> Rankings:
+        """The best of targets that are sent along, for one query or several; see `RankOptions`.
+
+        Args:
+            queries: one text, or several.
+            targets: texts, or mappings with `text` and, optionally, `id` and `metadata`.
+            options: see `RankOptions`; `min_confidence` has no meaning here.
+        """
+        return self._answer(rank_targets_call(queries, targets, options))
+
+    def rerank(self, query: str, texts: Sequence[str], *, raw_scores: bool = False) -> tuple[RankedText, ...]:
+        """All texts, those first that a query is best answered by; with the model's own scores where `raw_scores`."""
+        return self._answer(rerank_call(query, texts, raw_scores=raw_scores))
+
+    def embed(self, texts: str | Sequence[str], *, tokens: bool = False, normalise: bool = False) -> Embeddings:
+        """The vectors of one text or several.
+
+        Args:
+            texts: one text, or several.
+            tokens: a vector for each token, as the model scores with, in place of the mean of each text's tokens.
+            normalise: scale every vector to length 1.
+        """
+        return self._answer(embed_call(texts, tokens=tokens, normalise=normalise))
 
     def tasks(self) -> tuple[Task, ...]:
         """All tasks of the service."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -15,8 +15,8 @@ from uuid import uuid4
 import httpx
 
 from service.client import errors
-from service.client.reading import rankings_of, readiness_of, tasks_of
-from service.client.results import Rankings, Readiness, Task
+from service.client.reading import embeddings_of, rankings_of, readiness_of, reranked_of, tasks_of
+from service.client.results import Embeddings, RankedText, Rankings, Readiness, Task
 from service.client.retries import Retries, retry_after_seconds
 
 Result = TypeVar("Result")
@@ -101,13 +101,31 @@ class RankOptions(TypedDict, total=False):
 
 def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     """Rank the targets of a task for one query or several."""
-    texts = [queries] if isinstance(queries, str) else list(queries)
-    body: dict[str, Any] = {"queries": texts} | {name: value for name, value in options.items() if value is not None}
-    if "exclude" in body:
-        body["exclude"] = list(body["exclude"])
-    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
-    content = json.dumps(body, separators=(",", ":")).encode("ascii")
-    return Call("POST", f"/rank/{quote(task, safe='')}", partial(rankings_of, queries=len(texts)), content)
+    texts = _several(queries)
+    path = f"/rank/{quote(task, safe='')}"
+    return Call("POST", path, partial(rankings_of, queries=len(texts)), _content(_asked(texts, options)))
+
+
+def rank_targets_call(
+    queries: str | Sequence[str], targets: Sequence[str | Mapping[str, Any]], options: RankOptions
+) -> Call[Rankings]:
+    """Rank targets that are sent along for one query or several."""
+    texts = _several(queries)
+    body = _asked(texts, options) | {"targets": [one if isinstance(one, str) else dict(one) for one in targets]}
+    return Call("POST", "/rank", partial(rankings_of, queries=len(texts)), _content(body))
+
+
+def rerank_call(query: str, texts: Sequence[str], *, raw_scores: bool) -> Call[tuple[RankedText, ...]]:
+    """Rank texts for a query."""
+    body = {"query": query, "texts": list(texts), "raw_scores": raw_scores}
+    return Call("POST", "/rerank", partial(reranked_of, texts=list(texts)), _content(body))
+
+
+def embed_call(texts: str | Sequence[str], *, tokens: bool, normalise: bool) -> Call[Embeddings]:
+    """The vectors of one text or several."""
+    several = _several(texts)
+    body = {"texts": several, "tokens": tokens, "normalise": normalise, "encoding_format": "base64"}
+    return Call("POST", "/embed", partial(embeddings_of, texts=len(several)), _content(body))
 
 
 def tasks_call() -> Call[tuple[Task, ...]]:
@@ -156,6 +174,22 @@ def standing_headers(api_key: str | None) -> dict[str, str]:
 def limits_of(seconds: float) -> httpx.Timeout:
     """Time limits: so long for an answer, and less for a connection."""
     return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+
+
+def _several(texts: str | Sequence[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def _asked(queries: list[str], options: RankOptions) -> dict[str, Any]:
+    body: dict[str, Any] = {"queries": queries} | {name: value for name, value in options.items() if value is not None}
+    if "exclude" in body:
+        body["exclude"] = list(body["exclude"])
+    return body
+
+
+def _content(body: Mapping[str, Any]) -> bytes:
+    # ASCII, so that a lone surrogate arrives and is refused by the service, by its position.
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def _read(call: Call[Result], response: httpx.Response) -> Result:

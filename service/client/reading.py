@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import sys
+from array import array
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from service.client.results import (
     Contribution,
+    EmbeddedText,
+    Embeddings,
     IndexSummary,
     ModelSummary,
     QueryResult,
+    RankedText,
     Rankings,
     Readiness,
     ScoreExplanation,
@@ -33,11 +40,29 @@ def rankings_of(body: Any, queries: int) -> Rankings:
         raise ValueError(f"{len(results)} results for {queries} queries")
     index = _of(dict, fields["index"])
     return Rankings(
-        task=_of(str, fields["task"]),
+        task=_or_none(str, fields["task"]),
         model=_model(fields["model"]),
-        index=IndexSummary(space=_of(str, index["space"]), fingerprint=_of(str, index["fingerprint"])),
+        index=IndexSummary(space=_or_none(str, index["space"]), fingerprint=_of(str, index["fingerprint"])),
         results=results,
     )
+
+
+def reranked_of(body: Any, texts: Sequence[str]) -> tuple[RankedText, ...]:
+    """The answer to a request to rerank these texts."""
+    ranked = [(_of(int, one["index"]), float(_of((int, float), one["score"]))) for one in _of(list, body)]
+    if sorted(index for index, _ in ranked) != list(range(len(texts))):
+        raise ValueError(f"not the positions of {len(texts)} texts")
+    return tuple(RankedText(index, score, texts[index]) for index, score in ranked)
+
+
+def embeddings_of(body: Any, texts: int) -> Embeddings:
+    """The answer to a request to embed so many texts, in base64."""
+    fields = _of(dict, body)
+    dimension = _of(int, fields["dimension"])
+    results = tuple(_embedded_text(result, dimension) for result in _of(list, fields["results"]))
+    if len(results) != texts:
+        raise ValueError(f"{len(results)} results for {texts} texts")
+    return Embeddings(_model(fields["model"]), dimension, _of(bool, fields["normalised"]), results)
 
 
 def tasks_of(body: Any) -> tuple[Task, ...]:
@@ -55,6 +80,28 @@ def readiness_of(body: Any) -> Readiness:
         precision=_of(str, fields["precision"]),
         threads=_of(int, fields["threads"]),
     )
+
+
+def _embedded_text(body: Any, dimension: int) -> EmbeddedText:
+    fields = _of(dict, body)
+    embedding, token_embeddings = fields["embedding"], fields["token_embeddings"]
+    return EmbeddedText(
+        text=_of(str, fields["text"]),
+        embedding=None if embedding is None else _vectors(embedding, dimension)[0],
+        tokens=None if fields["tokens"] is None else _tokens(fields["tokens"]),
+        token_embeddings=None if token_embeddings is None else _vectors(token_embeddings, dimension),
+        truncated=None if fields.get("truncated") is None else _truncated(fields["truncated"]),
+    )
+
+
+def _vectors(written: Any, dimension: int) -> tuple[array[float], ...]:
+    """Vectors end to end, in base64 of 4-byte floats, little-endian."""
+    numbers = array("f", base64.b64decode(_of(str, written), validate=True))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    if not numbers or len(numbers) % dimension:
+        raise ValueError(f"{len(numbers)} numbers are not vectors of {dimension}")
+    return tuple(numbers[start : start + dimension] for start in range(0, len(numbers), dimension))
 
 
 def _query_result(body: Any) -> QueryResult:
@@ -130,6 +177,10 @@ def _task(body: Any) -> Task:
         default_top_k=_of(int, fields["default_top_k"]),
         example=None if fields.get("example") is None else _of(str, fields["example"]),
     )
+
+
+def _or_none(kind: type[Kind], value: Any) -> Kind | None:
+    return None if value is None else _of(kind, value)
 
 
 def _of(kind: type[Kind] | tuple[type[Kind], ...], value: Any) -> Kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +97,9 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """The token index that was ranked."""
+    """The token index that was ranked; its space is None where the targets came with the request."""
 
-    space: str
+    space: str | None
     fingerprint: str
 
 
@@ -107,12 +108,61 @@ class Rankings:
     """The answer to one request: results in the order of the queries.
 
     The same fingerprints of model and index give the same rankings.
+
+    Attributes:
+        task: None where the targets came with the request.
     """
 
-    task: str
+    task: str | None
     model: ModelSummary
     index: IndexSummary
     results: tuple[QueryResult, ...]
+
+
+@dataclass(frozen=True)
+class RankedText:
+    """One of the texts that were reranked.
+
+    Attributes:
+        index: its position among them.
+        score: normalised, in [-1, 1], unless the raw one was asked for.
+    """
+
+    index: int
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class EmbeddedText:
+    """The vector of a text, or those of its tokens; arrays of 4-byte floats, which numpy reads without a copy.
+
+    Attributes:
+        embedding: the mean of its tokens; None where its tokens were asked for.
+        tokens: its tokens, where they were asked for.
+        token_embeddings: a vector for each of them.
+    """
+
+    text: str
+    embedding: array[float] | None
+    tokens: tuple[Token, ...] | None
+    token_embeddings: tuple[array[float], ...] | None
+    truncated: Truncated | None
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors in the order of the texts.
+
+    Attributes:
+        dimension: components of a vector.
+        normalised: whether every vector has length 1.
+    """
+
+    model: ModelSummary
+    dimension: int
+    normalised: bool
+    results: tuple[EmbeddedText, ...]
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,17 @@ from uwe_core.errors import InputError, LimitError
 from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
 }
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
-_CLIENT_GONE = 499
+CLIENT_GONE = 499
 # Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.
 _LARGEST_WHOLE_BYTES = 1 << 20
 _JSON = "application/json"
 
 
-@router.post("/rank/{task}", response_model=RankResponse, responses=_ERRORS)
+@router.post("/rank/{task}", response_model=RankResponse, responses=ERRORS)
 async def rank(
     task: Annotated[str, Path(description="Name of a task; GET /tasks lists them.", examples=["job2skill"])],
     body: RankRequest,
@@ -47,13 +47,17 @@ async def rank(
         async with while_connected(request):
             results = await loaded.batcher.rank(task, body.texts, body.top_k, body.narrowing, explain=body.explain)
     except ClientDisconnect:
-        return Response(status_code=_CLIENT_GONE)
+        return Response(status_code=CLIENT_GONE)
     return respond(loaded.batcher.source(task), results)
 
 
 def respond(source: AnswerSource, results: Sequence[bytes]) -> Response:
-    """The response with these results, whole or part by part."""
-    parts = response_parts(source, results)
+    """The response with these results."""
+    return in_parts(response_parts(source, results))
+
+
+def in_parts(parts: Sequence[bytes]) -> Response:
+    """A body of JSON, whole or part by part."""
     length = sum(map(len, parts))
     if length <= _LARGEST_WHOLE_BYTES:
         return Response(b"".join(parts), media_type=_JSON)

@@ -49,6 +49,18 @@ def test_only_the_position_limit_cuts_and_it_is_reported(encoder: TokenEncoder) 
     assert encoder.encode(tokenised).token_counts.tolist() == [3, TINY_LIMIT, TINY_LIMIT]
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, TINY_LIMIT, 99])
+def test_a_text_may_be_cut_before_the_limit_and_keeps_the_token_that_closes_it(
+    encoder: TokenEncoder, most: int
+) -> None:
+    (whole,) = encoder.tokenise(["a b c a b"]).token_ids
+    tokenised = encoder.tokenise(["a b c a b", "a"], most)
+    cut = tokenised.token_ids[0]
+    assert len(cut) == min(most, 7)
+    assert cut == ([*whole[: len(cut) - 1], whole[-1]] if most > 1 else whole[:1])
+    assert (Truncation(0, 7, most) in tokenised.truncations) == (most < 7)
+
+
 @pytest.mark.parametrize("family", ["bert", "mpnet", "xlm-roberta"])  # rotary positions have no table to run out of
 def test_the_limit_is_the_last_that_the_position_table_can_take(family: str, tmp_path: Path) -> None:
     encoder = UweModel.from_pretrained(save_tiny_model(family, tmp_path / "model"), device="cpu").encoder

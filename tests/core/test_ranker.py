@@ -132,6 +132,28 @@ def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker
         assert scores.equal(before)
 
 
+def test_over_targets_of_the_moment_it_ranks_as_over_a_space_of_them(ranker: Ranker) -> None:
+    texts = ["bake bread", "NURSE", "weld metal", "nurse"]
+    space = TargetSpace.from_columns(
+        SpaceInfo(name="moment"), {"id": list("abcd"), "text": texts, "level": [3, 2, 0, 1]}
+    )
+    over = ranker.over(space, list(ranker.encode(ranker.tokenise(texts))))
+    assert (over.model, over.encoding, list(over.spaces)) == (ranker.model, ranker.encoding, ["moment"])
+    (task,) = over.tasks.values()
+    index = TokenIndex.build(ranker.model.encoder, space)
+    of_space = Ranker(ranker.model, {"moment": RankableSpace(ranker.model, space, index)}, {task.name: task})
+    for found, expected in zip(
+        over.rank(task.name, ["nurse", "bake"]).rankings,
+        of_space.rank(task.name, ["nurse", "bake"]).rankings,
+        strict=True,
+    ):
+        assert [(target.id, target.metadata, target.rank) for target in found] == [
+            (target.id, target.metadata, target.rank) for target in expected
+        ]
+        assert [target.score for target in found] == pytest.approx([target.score for target in expected], abs=1e-5)
+    assert list(ranker.spaces) == ["jobs"]
+
+
 def test_a_standard_task_has_confidences_where_the_model_is_calibrated_and_no_other_task_has(model: UweModel) -> None:
     curve = Calibration(slope=4, intercept=-1, per_query_token=True, targets=9, queries=9)
     info = CheckpointInfo(

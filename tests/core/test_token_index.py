@@ -51,6 +51,18 @@ def test_it_holds_the_tokens_of_every_target_and_survives_the_disk(
         torch.testing.assert_close(opened.inverse_norms[rows], 1 / norms)
 
 
+def test_an_index_of_tokens_that_are_there_is_the_one_that_is_built(encoder: TokenEncoder) -> None:
+    tokenised = encoder.tokenise(TEXTS)
+    made, built = (
+        TokenIndex.of_tokens(encoder, SPACE, list(encoder.encode(tokenised))),
+        TokenIndex.build(encoder, SPACE),
+    )
+    made.check_fits(encoder, SPACE)
+    assert made.manifest == built.manifest
+    for found, expected in zip(made._tensors().values(), built._tensors().values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_opening_maps_the_file_instead_of_reading_it(tmp_path: Path) -> None:
     random_index([3] * 20_000, dim=64).save(tmp_path / "index")
     opened = TokenIndex.open(tmp_path / "index", verify=False)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -49,17 +46,6 @@ def dashboard_queries() -> dict[str, str]:
 
 def metric_names(query: str) -> set[str]:
     return set(re.findall(r"\buwe_\w+", query))
-
-
-def program(name: str) -> str:
-    """The path of a program; without it the test is skipped, but for continuous integration, which installs it."""
-    found = shutil.which(name)
-    if found is None:
-        message = f"{name} is not installed (tests/apt-packages.txt)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
 
 
 def run_check(*command: str | Path) -> None:

@@ -16,10 +16,10 @@ from tests.docker.deployment import (
     dashboard,
     dashboard_queries,
     metric_names,
-    program,
     read_yaml,
     run_check,
 )
+from tests.programs import program
 
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 

@@ -21,9 +21,9 @@ from tests.docker.deployment import (
     alert_rules,
     dashboard,
     dashboard_queries,
-    program,
     read_yaml,
 )
+from tests.programs import program
 from tests.service.test_end_to_end import running
 from uwe_core.tasks import standard_tasks
 
@@ -95,6 +95,12 @@ def send_traffic(service: httpx.Client, seconds: float) -> set[int]:
             statuses.add(service.post(f"/rank/{task}", json={"queries": queries}).status_code)
             statuses.add(service.post(f"/rank/{task}", json={"query": " "}).status_code)
             statuses.add(service.post(f"/rank/{task}", json={"queries": ["a"] * 65}).status_code)
+        for path, body in (
+            ("/rank", {"query": "welder", "targets": ["weld metal", "bake bread"]}),
+            ("/rerank", {"query": "welder", "texts": ["weld metal"]}),
+            ("/embed", {"text": "welder"}),
+        ):
+            statuses.add(service.post(path, json=body).status_code)
         statuses.add(service.post("/rank/nonsense", json={"query": "a"}).status_code)
         time.sleep(0.2)
     return statuses

@@ -12,16 +12,20 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.fakes import save_tiny_model
 from uwe_core.backends.choosing import EncodingSummary, Trial
 from uwe_core.encoder import TokenisedTexts, Truncation
 from uwe_core.errors import EmptyTextError, InvalidTextError, UnknownTaskError
 from uwe_core.explanation import Explanation, Pair, TargetExplanation
+from uwe_core.interaction import InteractionConfig
+from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import RankedTarget, RankerDescription, SpaceSummary
-from uwe_core.target_space import SpaceInfo
+from uwe_core.ranker import RankableSpace, RankedTarget, Ranker, RankerDescription, SpaceSummary
+from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.text import unreadable_reason
 from uwe_core.token_embeddings import TokenEmbeddings
+from uwe_core.token_index import TokenIndex
 from uwe_core.token_span import TokenSpan
 
 TARGETS = 30
@@ -76,13 +80,16 @@ class FakeRanker:
             summaries[name] = SpaceSummary(info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999)
         return summaries
 
-    def tokenise(self, queries: Sequence[str]) -> TokenisedTexts:
+    def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
+        return [characters(text) for text in texts]
+
+    def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
         for position, query in enumerate(queries):
             reason = unreadable_reason(query)
             if reason is not None:
                 raise (InvalidTextError if query.strip() else EmptyTextError)(position, reason)
         cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
-        return TokenisedTexts([[ord(character) for character in query] for query in queries], cuts)
+        return TokenisedTexts([[ord(character) for character in query][:most_tokens] for query in queries], cuts)
 
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
         self.started.set()
@@ -156,6 +163,29 @@ def characters(text: str) -> list[TokenSpan]:
 @pytest.fixture
 def ranker() -> FakeRanker:
     return FakeRanker()
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Ranker:
+    """A ranker with a real encoder, random and tiny, of the task `words` over three targets."""
+    folder = save_tiny_model("bert", tmp_path_factory.mktemp("model") / "bert")
+    model = UweModel.from_pretrained(folder, device="cpu").with_interaction(
+        InteractionConfig(interaction_temperature=1)
+    )
+    space = TargetSpace(SpaceInfo(name="words"), ["0", "1", "2"], ["nurse", "weld metal", "bake bread"])
+    task = RankingTask(name="words", description="Words.", queries="words", target_space="words")
+    rankable = RankableSpace(model, space, TokenIndex.build(model.encoder, space))
+    return Ranker(model, {"words": rankable}, {"words": task})
+
+
+@pytest.fixture(scope="module")
+def words_client(words: Ranker) -> Iterator[TestClient]:
+    """The application over that ranker."""
+    limits = {"max_queries": 5, "max_query_chars": 400, "max_inline_targets": 12, "max_inline_chars": 600}
+    with TestClient(
+        create_app(Settings(**limits, max_embedded_tokens=60), words), raise_server_exceptions=False
+    ) as client:
+        yield client
 
 
 @pytest.fixture

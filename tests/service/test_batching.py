@@ -157,7 +157,7 @@ def test_a_cancelled_request_is_never_computed() -> None:
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-        assert batcher._queue.queries == 1
+        assert batcher._queue.texts == 1
         ranker.release.set()
         await first
         await third

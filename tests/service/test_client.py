@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import client as uwe
-from service import schemas
+from service import embedding_schemas, rerank_schemas, schemas
 from service.app import create_app
 from service.client import batches
 from service.client.retries import retry_after_seconds
@@ -120,6 +120,63 @@ def test_explanations_and_parts_of_a_ranking_are_what_the_service_says(
         assert list(target.explanation.rest) == told["explanation"]["rest"]
 
 
+def test_targets_that_are_sent_along_are_ranked(words_client: TestClient) -> None:
+    targets: list[Any] = ["weld metal", {"id": "n", "text": "nurse", "metadata": {"level": 2}}]
+    with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
+        rankings = client.rank_targets(["nurse", "weld"], targets, top_k=1)
+        assert (rankings.task, rankings.index.space) == (None, None)
+        assert [result.query for result in rankings.results] == ["nurse", "weld"]
+        best = rankings.results[0].targets[0]
+        assert (best.id, best.text, best.metadata) == ("n", "nurse", {"level": 2})
+        reranked = client.rerank("nurse", ["weld metal", "nurse"])
+        assert (reranked[0].index, reranked[0].text) == (1, "nurse")
+        assert reranked[0].score == pytest.approx(best.normalised_score, abs=1e-5)
+        raw = client.rerank("nurse", ["weld metal", "nurse"], raw_scores=True)
+        assert raw[0].score == pytest.approx(best.score, abs=1e-5)
+        with pytest.raises(uwe.RefusedError, match=r"texts\[1\] is empty"):
+            client.rerank("nurse", ["weld", ""])
+
+
+def test_embeddings_are_what_the_service_says(words_client: TestClient) -> None:
+    with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
+        means, tokens = (client.embed(["nurse", "a " * 23], tokens=which) for which in (False, True))
+    said = words_client.post("/embed", json={"texts": ["nurse", "a " * 23]}).json()
+    assert means.model == uwe.ModelSummary(**said["model"])
+    assert (means.dimension, means.normalised) == (said["dimension"], False)
+    for mean, of_tokens, result in zip(means.results, tokens.results, said["results"], strict=True):
+        assert list(mean.embedding or ()) == pytest.approx(result["embedding"])
+        vectors = of_tokens.token_embeddings or ()
+        assert len(vectors) == len(of_tokens.tokens or ())
+        assert [sum(components) / len(vectors) for components in zip(*vectors, strict=True)] == pytest.approx(
+            result["embedding"], abs=1e-5
+        )
+        assert (mean.tokens, mean.token_embeddings, of_tokens.embedding) == (None, None, None)
+    assert [result.truncated for result in means.results] == [None, uwe.Truncated(25, 24)]
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (lambda client: client.rerank("a", ["b", "c"]), [{"index": 0, "score": 1}, {"index": 0, "score": 0}]),
+        (lambda client: client.rerank("a", ["b"]), [{"index": 1, "score": 1}]),
+        (lambda client: client.embed("a"), {"model": {}, "dimension": 2, "normalised": False, "results": []}),
+    ],
+)
+def test_answers_about_other_texts_are_none(call: Any, answer: Any) -> None:
+    client, _, _ = failing(httpx.Response(200, json=answer))
+    with pytest.raises(uwe.InvalidResponseError):
+        call(client)
+
+
+@pytest.mark.parametrize("embedding", ["AAAA", "AACAPwAAgD8AAIA_", "AACAPwAAgD8AAIA/", ""])
+def test_vectors_of_another_length_are_refused(embedding: str) -> None:
+    result = {"text": "a", "embedding": embedding, "tokens": None, "token_embeddings": None}
+    body = {"model": {"name": "m", "fingerprint": "f"}, "dimension": 2, "normalised": False, "results": [result]}
+    client, _, _ = failing(httpx.Response(200, json=body))
+    with pytest.raises(uwe.InvalidResponseError):
+        client.embed("a")
+
+
 def test_a_single_query_has_the_tasks_own_number_of_targets(blocking: uwe.UweClient) -> None:
     (result,) = blocking.rank("skill2job", "weld").results
     assert (result.query, len(result.targets)) == ("weld", 10)
@@ -143,6 +200,9 @@ def test_tasks_and_readiness(client: TestClient, blocking: uwe.UweClient) -> Non
         (uwe.ModelSummary, schemas.ModelSummary),
         (uwe.IndexSummary, schemas.IndexSummary),
         (uwe.Task, schemas.RankingTask),
+        (uwe.EmbeddedText, embedding_schemas.EmbeddedText),
+        (uwe.Embeddings, embedding_schemas.EmbedResponse),
+        (uwe.RankedText, rerank_schemas.RankedText),
     ],
 )
 def test_no_field_of_the_service_is_missing(ours: Any, theirs: Any) -> None:
@@ -251,6 +311,24 @@ def test_the_asynchronous_client_says_the_same(blocking: uwe.UweClient, settings
     many = list(blocking.rank_many("job2skill", _QUERIES, batch_size=2))
     expected = blocking.rank("job2skill", "nurse"), blocking.tasks(), blocking.ready(), many
     assert asyncio.run(answers()) == expected
+
+
+def test_the_asynchronous_client_sends_texts_along_too(words_client: TestClient) -> None:
+    async def answers(app: Any) -> tuple[Any, ...]:
+        async with uwe.AsyncUweClient("http://testserver", transport=httpx.ASGITransport(app)) as client:
+            return (
+                await client.embed("nurse"),
+                await client.rerank("nurse", ["weld", "nurse"]),
+                await client.rank_targets("nurse", ["weld", "nurse"]),
+            )
+
+    with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
+        expected = (
+            client.embed("nurse"),
+            client.rerank("nurse", ["weld", "nurse"]),
+            client.rank_targets("nurse", ["weld", "nurse"]),
+        )
+    assert asyncio.run(answers(words_client.app)) == expected
 
 
 def test_an_asynchronous_list_that_ends_early_leaves_no_request_behind() -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+import torch
 
 from uwe_core.model import UweModel
 from uwe_core.ranker import RankableSpace, Ranker
@@ -131,6 +132,38 @@ def test_the_service_ranks_exactly_as_the_ranker_does(
     for result, ranking in zip(results, ranker.rank("jobnorm", queries, 160).rankings, strict=True):
         expected = {target.id: target.score for target in ranking}
         assert {target["id"]: target["score"] for target in result["targets"]} == pytest.approx(expected, abs=1e-4)
+
+
+def test_embeddings_are_the_encoders_and_reranking_is_ranking(client: httpx.Client, embedded_model: UweModel) -> None:
+    texts = ["pharmacy technician", "registered nurse", "weld " * 600]
+    encoder = embedded_model.encoder
+    tokens = encoder.encode(encoder.tokenise(texts))
+    answer = client.post("/embed", json={"texts": texts, "normalise": True}).json()
+    means = tokens.means()
+    expected = means / means.norm(dim=1, keepdim=True)
+    found = torch.tensor([result["embedding"] for result in answer["results"]])
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    assert [result["truncated"] is None for result in answer["results"]] == [True, True, False]
+    skills = [row["label"] for row in sample_rows("skills")[:60]]
+    ranking = client.post("/rank", json={"query": texts[0], "targets": skills, "top_k": 60}).json()["results"][0]
+    reranked = client.post("/rerank", json={"query": texts[0], "texts": skills, "raw_scores": True}).json()
+    assert {str(one["index"]): one["score"] for one in reranked} == pytest.approx(
+        {target["id"]: target["score"] for target in ranking["targets"]}, abs=1e-4
+    )
+    whole = client.post("/rank/job2skill", json={"query": texts[0], "top_k": 480}).json()["results"][0]
+    scores = {target["text"]: target["score"] for target in whole["targets"]}
+    assert {target["text"]: target["score"] for target in ranking["targets"]} == pytest.approx(
+        {skill: scores[skill] for skill in skills}, abs=1e-3
+    )
+
+
+def test_the_examples_of_the_docs_are_answered(client: httpx.Client) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/rerank-and-embed.md").read_text()
+    examples = re.findall(r"curl -s 127\.0\.0\.1:8000(/\S+) .*?-d '(.*?)'\n", page, re.DOTALL)
+    assert {path for path, _ in examples} == {"/rank", "/rerank", "/v2/rerank", "/embed"}
+    for path, body in examples:
+        response = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("task", ["job2skill", "jobnorm"])

@@ -89,7 +89,7 @@ def test_a_pass_is_linked_to_the_requests_it_served(
         assert ranker.started.wait(timeout=20)
         others = [pool.submit(client.post, "/rank/jobnorm", json={"query": text}) for text in ("ab", "abc")]
         batcher = client.app.state.service.loaded.batcher  # type: ignore[attr-defined]
-        while batcher._queue.queries < 2:
+        while batcher._queue.texts < 2:
             time.sleep(0.005)
         ranker.release.set()
         assert [answer.result().status_code for answer in (first, *others)] == [200] * 3
@@ -106,6 +106,19 @@ def test_a_pass_is_linked_to_the_requests_it_served(
         assert [(c.name, c.start_time, c.end_time) for c in copies] == [(s.name, s.start_time, s.end_time) for s in own]
         assert {link.context.span_id for copy in copies for link in copy.links} == {shared.context.span_id}
         assert {(copy.attributes or {})["uwe.batch.tokens"] for copy in copies} == {5}
+
+
+def test_texts_that_are_embedded_or_brought_along_have_stages_too(
+    client: TestClient, exporter: InMemorySpanExporter
+) -> None:
+    client.post("/embed", json={"texts": ["ab", "abc"]})
+    (embedded,) = named(exporter, "POST /embed")
+    assert (embedded.attributes or {})["uwe.queries"] == 2
+    assert sorted(span.name for span in children(exporter, embedded)) == ["encode", "tokenise", "wait"]
+    client.post("/rerank", json={"query": "a", "texts": ["ab", "abc"]})
+    (reranked,) = named(exporter, "POST /rerank")
+    assert (reranked.attributes or {})["uwe.queries"] == 1
+    assert {"tokenise", "wait", "encode"} <= {span.name for span in children(exporter, reranked)}
 
 
 def test_the_callers_trace_goes_on(client: TestClient, exporter: InMemorySpanExporter) -> None:
