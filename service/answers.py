@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from service.engine import RankingEngine
 from uwe_core.encoder import Truncation
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import RankedTarget
+from uwe_core.ranker import RankableSpace, RankedTarget
 from uwe_core.tasks import RankingTask
 from uwe_core.token_span import TokenSpan
 
@@ -43,35 +43,46 @@ class AnswerKey(NamedTuple):
 
 @dataclass(frozen=True)
 class AnswerSource:
-    """What answers come from: the task, the model, and the index of the task's space.
+    """What answers come from: the task, the model, and one version of the task's space.
+
+    A request has one source from its beginning to its end, so that a space which changes meanwhile changes nothing of
+    it.
 
     Attributes:
-        request: see `AnswerKey`; of targets that came with a request, neither task nor space has a name.
+        request: see `AnswerKey`; targets that came with a request are of no space that has a name.
     """
 
     task: RankingTask
+    space: RankableSpace
     model_name: str
     model_fingerprint: str
-    index_fingerprint: str
     request: int | None = None
 
     @classmethod
-    def of(cls, engine: RankingEngine, task: RankingTask, request: int | None = None) -> AnswerSource:
-        """Of a task as this engine ranks it."""
-        model, space = engine.description, engine.space_summaries()[task.target_space]
-        return cls(task, model.model_name, model.model_fingerprint, space.index_fingerprint, request)
+    def of(
+        cls, engine: RankingEngine, task: RankingTask, space: RankableSpace | None = None, request: int | None = None
+    ) -> AnswerSource:
+        """Of a task as this engine ranks it, over the live version of its space or the given one."""
+        model = engine.description
+        served = space or engine.served.space(task.target_space)
+        return cls(task, served, model.model_name, model.model_fingerprint, request)
+
+    @property
+    def index_fingerprint(self) -> str:
+        """Of the version of the space; see `SpaceSummary.index_fingerprint`."""
+        return self.space.fingerprint
 
     def key(self, text: str, top_k: int, narrowing: Narrowing = WHOLE, *, explain: bool = False) -> AnswerKey:
         """The key of the answer to one query."""
-        fingerprints = (self.model_fingerprint, self.index_fingerprint)
+        fingerprints = (self.model_fingerprint, self.space.fingerprint)
         return AnswerKey(self.task.name, text, top_k, narrowing, explain, *fingerprints, self.request)
 
     @cached_property
     def head(self) -> bytes:
         """The JSON before the results."""
-        task, space = (self.task.name, self.task.target_space) if self.request is None else (None, None)
+        space = self.task.target_space if self.request is None else None
         facts = {
-            "task": task,
+            "task": self.task.name,
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "index": {"space": space, "fingerprint": self.index_fingerprint},
             "results": [],

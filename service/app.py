@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from service.access_log import AccessLog
 from service.authentication import AuthenticationMiddleware, Callers
 from service.body_limit import BodyLimitMiddleware
-from service.contract import describe_keys
+from service.contract import describe_keys, describe_uploads
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
 from service.keys import KeyRing, Scope
@@ -21,7 +22,7 @@ from service.loading import load_ranker
 from service.observability import Metrics
 from service.request_id import REQUEST_ID_HEADER
 from service.request_middleware import RequestMiddleware
-from service.routes import catalogue, embed, given_targets, health, rank, rerank
+from service.routes import catalogue, embed, health, jobs, rank, rerank, spaces, zero_shot
 from service.routes.playground import add_playground
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
@@ -29,6 +30,10 @@ from service.state import ServiceState
 from service.traces import Traces
 from uwe_core.errors import ConfigurationError, ShuttingDownError
 
+logger = logging.getLogger(__name__)
+
+# Where settings do not say how often: for versions whose time is over.
+_LOOK_SECONDS = 30.0
 _DESCRIPTION = """Ranks skills and jobs for any text of the labour market.
 
 `POST /rank/{task}` answers from target spaces whose token embeddings are cached: one pass of the encoder for the query,
@@ -58,7 +63,9 @@ def create_app(settings: Settings, engine: RankingEngine | None = None, traces: 
             state.become_ready(engine)
         else:
             loading = asyncio.create_task(_load(state))
+        looking = asyncio.create_task(_look_around(state))
         yield
+        looking.cancel()
         if loading is not None:
             loading.cancel()
         state.close()
@@ -76,10 +83,11 @@ def create_app(settings: Settings, engine: RankingEngine | None = None, traces: 
     app.state.service = state
     _add_middleware(app, state, traces)
     install_error_handlers(app)
-    for routes in (rank, given_targets, rerank, embed, catalogue, health):
+    for routes in (rank, zero_shot, rerank, embed, catalogue, spaces, jobs, health):
         app.include_router(routes.router)
     if settings.playground:
         add_playground(app)
+    describe_uploads(app)
     describe_keys(app)
     return app
 
@@ -91,7 +99,12 @@ def _add_middleware(app: FastAPI, state: ServiceState, traces: Traces | None) ->
     outside of what answers faults, so that a 500 has them.
     """
     settings = state.settings
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+        seconds=settings.body_seconds,
+    )
     metrics_scope: Scope | None = "admin" if settings.metrics_need_admin else None
     app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
     log = AccessLog(with_texts=settings.log_texts)
@@ -116,6 +129,17 @@ def _traces_to_collector() -> Traces:
             "tracing is true, and OpenTelemetry is not installed: pip install 'unified-work-embeddings[tracing]'"
         ) from error
     return traces_to_collector()
+
+
+async def _look_around(state: ServiceState) -> None:
+    """Every now and then, off the event loop: what other processes have finished, and what is over."""
+    while True:
+        await asyncio.sleep(state.settings.refresh_seconds or _LOOK_SECONDS)
+        if state.loaded is not None:
+            try:
+                await asyncio.to_thread(state.loaded.live.look_around)
+            except Exception:
+                logger.exception("looking for new versions of spaces failed")
 
 
 async def _load(state: ServiceState) -> None:

@@ -11,13 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from uwe_core.errors import LimitError, SlowBodyError
 
+# The methods of whole target spaces, and of many targets at once; the door lets only admins use them.
+_UPLOADS = frozenset({"PUT", "PATCH"})
+
 
 class BodyLimitMiddleware:
     """Raises where the application reads the body, so that its own handlers answer."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int, seconds: float) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.max_upload_bytes = max_upload_bytes
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -25,6 +29,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most = self.max_upload_bytes if scope["method"] in _UPLOADS else self.max_bytes
         received = 0
         complete = False
         deadline = asyncio.get_running_loop().time() + self.seconds
@@ -39,8 +44,8 @@ class BodyLimitMiddleware:
             except TimeoutError:
                 raise SlowBodyError(f"the body did not arrive within {self.seconds:g} seconds") from None
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise LimitError(f"the body is larger than {self.max_bytes} bytes")
+            if received > most:
+                raise LimitError(f"the body is larger than {most} bytes")
             complete = not message.get("more_body", False)
             return message
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
 
 from service.authentication import is_open
+from service.live.uploads import SpacePatch, SpaceUpload
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The key, as a bearer token."},
@@ -17,6 +19,21 @@ _REFUSALS = {
     "403": "The key has another scope",
     "429": "More requests than the caller may send",
 }
+
+
+def describe_uploads(app: FastAPI) -> None:
+    """Add the bodies that routes read themselves."""
+    describe = app.openapi
+    _, described = models_json_schema(
+        [(SpaceUpload, "validation"), (SpacePatch, "validation")], ref_template="#/components/schemas/{model}"
+    )
+
+    def openapi() -> dict[str, Any]:
+        schema = describe()
+        schema["components"]["schemas"] |= described["$defs"]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def describe_keys(app: FastAPI) -> None:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.explanation import Explanation
+from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import QueryScores, RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.ranker import QueryScores, RankableSpace, RankedTarget, RankerDescription, SpaceSummary
 from uwe_core.scoring.candidates import CandidateScores
+from uwe_core.served_spaces import ServedSpaces
 from uwe_core.target_space import TargetSpace
 from uwe_core.tasks import RankingTask
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -24,6 +26,9 @@ class RankingEngine(Protocol):
     """Tasks over loaded spaces, and the stages of ranking; see `uwe_core.ranker.Ranker`."""
 
     tasks: Mapping[str, RankingTask]
+    # Replaced by one assignment when a space changes.
+    served: ServedSpaces
+    model: UweModel
 
     @property
     def calibrated_tasks(self) -> Set[str]:
@@ -40,7 +45,7 @@ class RankingEngine(Protocol):
         ...
 
     def space_summaries(self) -> Mapping[str, SpaceSummary]:
-        """The loaded spaces by name."""
+        """The live spaces by name."""
         ...
 
     def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
@@ -51,20 +56,21 @@ class RankingEngine(Protocol):
         """Where the tokens of each text stand in it; of texts that `tokenise` accepts, on any thread."""
         ...
 
-    def over(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> RankingEngine:
-        """The same model over targets of the moment alone, with one task; on any thread."""
+    def given(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> RankableSpace:
+        """Targets of the moment, ready to be scored; on any thread."""
         ...
 
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
         """Token embeddings of each query."""
         ...
 
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+    def score(self, space: RankableSpace, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
         """Scores of a space, a row for each query: of every target, or of its candidates."""
         ...
 
     def select(
         self,
+        rankable: RankableSpace,
         task: RankingTask,
         query: str,
         scores: QueryScores,
@@ -77,7 +83,7 @@ class RankingEngine(Protocol):
 
     def explain(
         self,
-        task: RankingTask,
+        rankable: RankableSpace,
         query: str,
         query_tokens: Float[Tensor, "query_tokens dim"],
         targets: Sequence[RankedTarget],

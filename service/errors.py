@@ -26,6 +26,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.UnknownTaskError: (404, "unknown_task"),
     errors.UnknownSpaceError: (404, "unknown_space"),
     errors.UnknownModelError: (404, "unknown_model"),
+    errors.UnknownJobError: (404, "unknown_job"),
     errors.SlowBodyError: (408, "request_timeout"),
     errors.DataError: (422, "invalid_data"),
     errors.LeakError: (422, "invalid_data"),
@@ -34,6 +35,10 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.UnknownKeyError: (401, "unauthorized"),
     errors.ScopeError: (403, "forbidden"),
     errors.RateLimitError: (429, "rate_limited"),
+    errors.ConflictError: (409, "conflict"),
+    errors.StaleFingerprintError: (409, "stale_fingerprint"),
+    errors.ReadOnlySpaceError: (409, "read_only_space"),
+    errors.SpaceInUseError: (409, "space_in_use"),
     errors.ConfigurationError: (500, "internal_error"),
     errors.BudgetError: (500, "internal_error"),
     errors.DeviceError: (500, "internal_error"),
@@ -77,6 +82,16 @@ def error_response(request_id: str, error: errors.UweError) -> JSONResponse:
     if isinstance(error, errors.SlowBodyError):
         response.headers["Connection"] = "close"  # the rest of the body may never come
     return response
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """Code and message of an error for whoever asks for it later; of a fault of the server nothing but that."""
+    status, code = (
+        STATUSES.get(type(error), (500, "internal_error")) if isinstance(error, errors.UweError) else (500, "")
+    )
+    return (
+        (code, str(error)) if status != 500 else ("internal_error", "something went wrong on the server; see its log")
+    )
 
 
 def unexpected_response(request_id: str, error: Exception) -> JSONResponse:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from service.body import Body
-from service.schemas import RankRequest
+from service.schemas import RankRequest, SpaceRankRequest
 from service.settings import Settings
 from service.text_fields import TextField
 from uwe_core.errors import DataError, EmptyTextError, InputError, InvalidTextError, LimitError
@@ -65,6 +65,18 @@ class GivenTargetsRequest(RankRequest):
     def given(self) -> list[GivenTarget]:
         """All targets, each with an id."""
         return [_with_id(target, str(position)) for position, target in enumerate(self.targets)]
+
+
+def _shape(body: Any) -> str:
+    """Which of both a body is; anything that is neither is held to the first."""
+    brings_targets = "targets" in body if isinstance(body, dict) else isinstance(body, GivenTargetsRequest)
+    return "targets" if brings_targets else "space"
+
+
+ZeroShotRequest: TypeAlias = Annotated[
+    Annotated[SpaceRankRequest, Tag("space")] | Annotated[GivenTargetsRequest, Tag("targets")],
+    Discriminator(_shape),
+]
 
 
 def _with_id(target: str | GivenTarget, position: str) -> GivenTarget:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+import logging
+import time
+from collections.abc import Sequence
 
 import torch
 
+from service.opening import Report, SpaceOpener
 from service.settings import Settings
 from uwe_core.backends.choosing import use_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
-from uwe_core.errors import ConfigurationError, UnknownSpaceError
+from uwe_core.errors import ArtefactError, ConfigurationError, UnknownSpaceError
+from uwe_core.languages import language_warnings
 from uwe_core.model import UweModel
-from uwe_core.ranker import Candidates, RankableSpace, Ranker
-from uwe_core.scoring.candidates import candidate_folder, load_faiss, open_or_build_candidates
-from uwe_core.token_index import TokenIndex, index_folder, open_or_build
+from uwe_core.ranker import RankableSpace, Ranker
+from uwe_core.scoring.candidates import load_faiss
+from uwe_core.served_spaces import ServedSpaces
 
-# Told what is being done, in words for /readyz.
-Report = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 # The first runs pick kernels and fill caches; later ones are as fast as they will be.
 _WARM_UP_ROUNDS = 3
 _WARM_UP_TEXT = "warm-up"
@@ -37,6 +39,7 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
     tasks = settings.all_tasks
     _check_candidates(settings)
     catalogue = SpaceCatalogue(settings.home, settings.spaces)
+    _sweep(catalogue)
     try:
         spaces = [catalogue.open(name) for name in sorted({task.target_space for task in tasks.values()})]
     except UnknownSpaceError as error:
@@ -44,29 +47,58 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
     report(f"loading the model '{settings.model}'")
     # Indexes are made in float32 whatever precision the queries are encoded in, so that they serve every machine.
     model = UweModel.from_pretrained(settings.model, revision=settings.model_revision, device=settings.device)
-    rankable = {}
-    for space in spaces:
-        name = space.info.name
-        report(f"opening the token index of '{name}'")
-        folder = index_folder(catalogue.indexes, model.encoder, space, settings.storage)
-        if not settings.precompute and not folder.exists():
-            raise ConfigurationError(f"'{name}' has no token index of this model: run `uwe precompute {name}`")
-        index = open_or_build(
-            catalogue.indexes,
-            model.encoder,
-            space,
-            settings.storage,
-            partial(_report_encoding, report, name),
-        )
-        rankable[name] = RankableSpace(model, space, index, _candidates(settings, catalogue.indexes, index, report))
+    opener = SpaceOpener(settings, model, catalogue.indexes, report)
+    live = {space.info.name: opener.open(space, uploaded=space.info.name in catalogue.uploaded) for space in spaces}
+    live |= _uploaded(catalogue, opener, sorted(catalogue.uploaded - live.keys()))
     report("choosing how to encode")
     encoding = use_backend(model.encoder, settings.backend, settings.precision, catalogue.exports, threads)
-    ranker = Ranker(model, rankable, tasks, encoding)
+    ranker = Ranker(model, live, tasks, encoding)
+    ranker.served = _with_previous(ranker.served, catalogue, opener, settings.previous_version_seconds)
+    for space in live.values():
+        for warning in language_warnings(ranker.description.languages, space.space.info):
+            logger.warning("the space '%s': %s", space.name, warning)
     report("warming up")
     for _ in range(_WARM_UP_ROUNDS):
         for task in tasks.values():
             ranker.rank(task.name, [task.example or _WARM_UP_TEXT])
     return ranker
+
+
+def _sweep(catalogue: SpaceCatalogue) -> None:
+    """Remove what a killed process left of uploads; a folder that cannot be written to has its spaces all the same."""
+    try:
+        catalogue.live_spaces.sweep()
+    except OSError as error:
+        logger.warning("uploaded spaces cannot be changed here: %s", error)
+
+
+def _uploaded(catalogue: SpaceCatalogue, opener: SpaceOpener, names: Sequence[str]) -> dict[str, RankableSpace]:
+    """Uploaded spaces that no task ranks: one that cannot be opened does not keep the others from being served."""
+    opened = {}
+    for name in names:
+        try:
+            opened[name] = opener.open(catalogue.open(name), uploaded=True)
+        except (ArtefactError, ConfigurationError) as error:
+            logger.warning("the uploaded space '%s' is not served: %s", name, error)
+    return opened
+
+
+def _with_previous(
+    served: ServedSpaces, catalogue: SpaceCatalogue, opener: SpaceOpener, kept_seconds: float
+) -> ServedSpaces:
+    """With the versions that were live before, of those that may still be asked for."""
+    for name in sorted(catalogue.uploaded & served.live.keys()):
+        try:
+            pointer = catalogue.live_spaces.pointer(name)
+            if pointer is None or pointer.previous is None:
+                continue
+            until = pointer.changed.timestamp() + kept_seconds
+            space = catalogue.live_spaces.open(name, pointer.previous)
+            if time.time() < until and opener.is_indexed(name, space.fingerprint):
+                served = served.with_previous(opener.open(space, uploaded=True), until)
+        except ArtefactError as error:
+            logger.warning("the version of '%s' before the live one is lost: %s", name, error)
+    return served
 
 
 def _check_candidates(settings: Settings) -> None:
@@ -76,21 +108,3 @@ def _check_candidates(settings: Settings) -> None:
         raise ConfigurationError(f"candidates are set for '{min(unused)}', a space that no task ranks")
     if settings.candidates:
         load_faiss()
-
-
-def _candidates(settings: Settings, indexes: Path, index: TokenIndex, report: Report) -> Candidates | None:
-    name = index.manifest.space
-    config = settings.candidates.get(name)
-    if config is None:
-        return None
-    report(f"opening the candidate index of '{name}'")
-    folder = candidate_folder(indexes, index, config.kind)
-    if not settings.precompute and not folder.exists():
-        raise ConfigurationError(
-            f"'{name}' has no candidate index: run `uwe precompute {name} --candidates {config.kind}`"
-        )
-    return Candidates(open_or_build_candidates(indexes, index, config.kind), config)
-
-
-def _report_encoding(report: Report, name: str, done: int, total: int) -> None:
-    report(f"encoding '{name}': {done} of {total} targets")

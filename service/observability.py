@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
@@ -12,17 +13,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from starlette.types import Scope
 
 from service.keys import ANONYMOUS, UNKNOWN
+from service.space_status import JOB_KINDS, LAST_STATES
 from uwe_core.ranker import STAGES, RankerDescription, SpaceSummary, Stage
+from uwe_core.tasks import ZERO_SHOT
 
 ServiceStage = Stage | Literal["wait", "explain", "serialise"]
 SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "explain", "serialise")
 CacheName = Literal["answer", "embedding"]
 _CACHES: tuple[CacheName, ...] = ("answer", "embedding")
-_RANK_PATH = re.compile(r"/rank/([^/]+)")
+_RANK_PATH = re.compile(r"/rank(?:/([^/]+))?")
 # Routes for texts of the moment, as they stand in the label `task`; no task has a name with a slash.
-_ROUTES = {
-    "/embed": "/embed", "/rank": "/rank", "/rerank": "/rerank", "/v1/rerank": "/rerank", "/v2/rerank": "/rerank",
-}  # fmt: skip
+_ROUTES = {"/embed": "/embed", "/rerank": "/rerank", "/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
 # Fine where a request should be, half a millisecond to thirty, and coarse where it should not.
 _SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014, 0.016, 0.018, 0.020,
@@ -31,9 +32,9 @@ _SECONDS = (
 _QUERIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _TARGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-_STATUSES = ("200", "408", "413", "422", "499", "500", "503")
+_STATUSES = ("200", "408", "409", "413", "422", "499", "500", "503")
 # Of the counter by key: what is answered at the door, too.
-_KEY_STATUSES = ("200", "403", "404", "405", "408", "413", "422", "429", "499", "500", "503")
+_KEY_STATUSES = ("200", "202", "403", "404", "405", "408", "409", "413", "422", "429", "499", "500", "503")
 _AT_THE_DOOR = frozenset({401, 403, 429})
 _OTHER_TASK = "unknown"  # labels never come from what a caller wrote
 
@@ -62,7 +63,7 @@ class Metrics:
     def __init__(self, tasks: Iterable[str], key_names: Iterable[str] = ()) -> None:
         disable_created_metrics()  # a second series for every first one, and nobody asks for it
         self.registry = CollectorRegistry()
-        self._tasks = frozenset(tasks)
+        self._tasks = frozenset(tasks) | {ZERO_SHOT}
         self._key_names = (*key_names, ANONYMOUS)
         self.request_seconds = Histogram(
             "uwe_request_seconds", "Time from request to response.", ("task", "status"),
@@ -99,6 +100,15 @@ class Metrics:
         self.worker_restarts = Counter(
             "uwe_worker_restarts", "Times the computing thread died and came back.", registry=self.registry
         )
+        self.space_jobs = Counter(
+            "uwe_space_jobs", "Changes of spaces that are over.", ("kind", "state"), registry=self.registry
+        )
+        self.space_jobs_waiting = Gauge(
+            "uwe_space_jobs_waiting", "Changes of spaces not yet begun.", registry=self.registry
+        )
+        self.space_swaps = Counter(
+            "uwe_space_swaps", "Times another version of a space became live.", registry=self.registry
+        )
         self.ready = Gauge("uwe_ready", "1 when requests can be answered.", registry=self.registry)
         self.index_targets = Gauge("uwe_index_targets", "Targets of a space.", ("space",), registry=self.registry)
         self.index_tokens = Gauge("uwe_index_tokens", "Tokens of an index.", ("space",), registry=self.registry)
@@ -127,6 +137,9 @@ class Metrics:
             for status in _KEY_STATUSES:
                 self.key_requests.labels(name, status)
         self.key_requests.labels(UNKNOWN, "401")
+        for kind in JOB_KINDS:
+            for state in LAST_STATES:
+                self.space_jobs.labels(kind, state)
         self._stages = {stage: self.stage_seconds.labels(stage) for stage in SERVICE_STAGES}
         self._lookups = {
             (cache, result): self.cache_lookups.labels(cache, result) for cache in _CACHES for result in ("hit", "miss")
@@ -150,6 +163,12 @@ class Metrics:
             self.index_tokens.labels(space.info.name).set(space.tokens)
             self.index_bytes.labels(space.info.name).set(space.nbytes)
 
+    def forget_space(self, name: str) -> None:
+        """A space is served no longer."""
+        for gauge in (self.index_targets, self.index_tokens, self.index_bytes):
+            with suppress(KeyError):
+                gauge.remove(name)
+
     def observe_stage(self, stage: ServiceStage, seconds: float) -> None:
         """One stage of a request (`wait`, `tokenise`) or of a batch (all others)."""
         self._stages[stage].observe(seconds)
@@ -169,14 +188,14 @@ class Metrics:
         if key_name is not None:
             self.key_requests.labels(key_name, str(status)).inc()
         named = _RANK_PATH.fullmatch(path)
-        task = self._known_task(named[1]) if named else _ROUTES.get(path)
+        task = self._known_task(named[1] or ZERO_SHOT) if named else _ROUTES.get(path)
         if task is not None and status not in _AT_THE_DOOR:
             self.request_seconds.labels(task, str(status)).observe(seconds)
 
     def route(self, scope: Scope) -> Route:
         """Where a request went, in words of ours alone: nothing of it is what a caller made up."""
         named = _RANK_PATH.fullmatch(scope["path"])
-        if named:
+        if named and named[1]:
             return Route("/rank/{task}", self._known_task(named[1]))
         return Route(getattr(scope.get("route"), "path", "unknown"))
 

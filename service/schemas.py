@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.space_status import JobKind, JobState, SpaceStatus
 from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.narrowing import Narrowing
 from uwe_core.ranker import RankedTarget, SpaceSummary
@@ -55,6 +57,12 @@ class RankRequest(_Schema):
         description="Ids of targets that are never returned.",
     )
 
+    fingerprint: str | None = Field(
+        default=None,
+        description="Answer from the index of this fingerprint: the live one or the one before it; 409 without it.",
+    )
+    model_fingerprint: str | None = Field(default=None, description="409 unless the model has this fingerprint.")
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.query is None) == (self.queries is None):
@@ -70,6 +78,16 @@ class RankRequest(_Schema):
     def narrowing(self) -> Narrowing:
         """Which part of the rankings is wanted."""
         return Narrowing(self.offset, self.min_score, self.min_confidence, frozenset(self.exclude))
+
+
+class SpaceRankRequest(RankRequest):
+    """A target space, and one `query` or several `queries`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"space": "courses", "queries": ["nurse", "welder"], "top_k": 3}]}
+    )
+
+    space: str = Field(description="Name of a space; GET /spaces lists them.")
 
 
 class Token(_Schema):
@@ -155,7 +173,7 @@ class IndexSummary(_Schema):
 class RankResponse(_Schema):
     """Rankings in the order of the queries."""
 
-    task: str | None = Field(description="Null where the targets came with the request.")
+    task: str = Field(description="`zero-shot` where none was named.")
     model: ModelSummary
     index: IndexSummary
     results: list[QueryResult]
@@ -180,9 +198,16 @@ class Space(SpaceInfo):
         default=None, description="How targets are proposed that are then scored; null where every target is scored."
     )
 
+    editable: bool = Field(default=False, description="Uploaded, and so to be changed by requests.")
+    warnings: list[str] = Field(default=[], description="What to know before its rankings are believed.")
+    previous_fingerprint: str | None = Field(
+        default=None, description="Of the index before, which `fingerprint` may still name in requests."
+    )
+    previous_until: datetime | None = Field(default=None, description="Until when it may.")
+
     @classmethod
-    def of(cls, summary: SpaceSummary) -> Self:
-        """Of what the ranker tells of a space."""
+    def of(cls, summary: SpaceSummary, status: SpaceStatus) -> Self:
+        """Of what the ranker tells of a space, and what is known beside it."""
         return cls(
             **summary.info.model_dump(),
             fingerprint=summary.fingerprint,
@@ -192,7 +217,41 @@ class Space(SpaceInfo):
             tokens=summary.tokens,
             index_bytes=summary.nbytes,
             candidates=summary.candidates,
+            editable=status.editable,
+            warnings=list(status.warnings),
+            previous_fingerprint=status.previous_fingerprint,
+            previous_until=status.previous_until,
         )
+
+
+class JobFailure(_Schema):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class JobStatus(_Schema):
+    """A change of a target space, and how far it is."""
+
+    id: str
+    space: str
+    kind: JobKind
+    state: JobState
+    done: int = Field(description="Targets that are indexed.")
+    total: int = Field(description="Targets of the version that is made; 0 until that is known.")
+    encoded: int = Field(description="Of the targets that are done, those whose text was not known.")
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    fingerprint: str | None = Field(description="Of the index that became live.")
+    error: JobFailure | None
+
+
+class JobList(_Schema):
+    """The last jobs, newest first."""
+
+    jobs: list[JobStatus]
 
 
 class SpaceList(_Schema):

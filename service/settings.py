@@ -17,14 +17,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.keys import ApiKey
+from service.keys import ApiKey, Scope
 from service.logs import LogFormat, LogLevel
 from uwe_core.backends.interface import BackendSetting, PrecisionSetting
 from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
 from uwe_core.home import default_home
 from uwe_core.scoring.candidates import CandidateConfig
-from uwe_core.tasks import RankingTask, standard_tasks
+from uwe_core.tasks import ZERO_SHOT, RankingTask, standard_tasks
 from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
@@ -79,6 +79,16 @@ class Settings(BaseSettings):
     max_inline_targets: int = Field(default=1000, ge=1, description="Most targets that one request may bring.")
     max_inline_chars: int = Field(
         default=400_000, ge=1, description="Most characters of all targets that one request brings."
+    )
+    max_upload_bytes: int = Field(default=33_554_432, ge=1, description="Most bytes of an uploaded space.")
+    max_targets: int = Field(default=100_000, ge=1, description="Most targets of an uploaded space.")
+    max_spaces: int = Field(default=50, ge=0, description="Most uploaded spaces.")
+    max_space_jobs: int = Field(default=16, ge=1, description="Changes of spaces that may wait; more are answered 503.")
+    previous_version_seconds: float = Field(
+        default=3600.0, ge=0, description="How long requests may name a space's version after another became live."
+    )
+    refresh_seconds: float = Field(
+        default=10.0, ge=0, description="How often to look for spaces that other processes finished; 0 never looks."
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes of one request's body.")
     max_waiting: int = Field(default=128, ge=1, description="Requests that may wait; more are answered 503.")
@@ -138,6 +148,12 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
+    def _tasks_leave_zero_shot(self) -> Self:
+        if ZERO_SHOT in self.tasks:
+            raise ValueError(f"a task may not be called '{ZERO_SHOT}': that is what rankings without a task are called")
+        return self
+
+    @model_validator(mode="after")
     def _keys_differ_and_serve(self) -> Self:
         for what in ("name", "sha256"):
             values = [getattr(key, what) for key in self.api_keys]
@@ -152,13 +168,19 @@ class Settings(BaseSettings):
         """Whether requests without a key are answered."""
         return self.allow_anonymous or not self.api_keys
 
+    @property
+    def anonymous_scopes(self) -> frozenset[Scope]:
+        """What requests without a key may: everything where no keys are set and only this machine gets in."""
+        only_here = not self.api_keys and not self.allow_anonymous and is_loopback(self.host)
+        return frozenset({"rank", "admin"}) if only_here else frozenset({"rank"})
+
     def refuse_exposure(self) -> None:
         """Stop a start that would open the service to a network by accident.
 
         Raises:
             ConfigurationError: others than this machine could reach it, without a key, and nobody said that they may.
         """
-        if not (self.api_keys or self.allow_anonymous or _is_loopback(self.host)):
+        if not (self.api_keys or self.allow_anonymous or is_loopback(self.host)):
             raise ConfigurationError(
                 f"host {self.host} can be reached from elsewhere and no api_keys are set: make one with"
                 " `uwe-serve new-key NAME`, or set allow_anonymous=true where something in front knows the callers"
@@ -205,7 +227,8 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *([TomlConfigSettingsSource(settings_cls, Path(file))] if file else []))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

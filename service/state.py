@@ -8,19 +8,24 @@ from dataclasses import dataclass
 
 from service.batching import Batcher
 from service.engine import RankingEngine
+from service.live import LiveSpaces
 from service.observability import Metrics
 from service.settings import Settings
 from uwe_core.errors import NotReadyError, ShuttingDownError
+
+# A job looks up between two texts; what it writes, it writes in less.
+_STOPPING_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A ranker and the batcher in front of it."""
+    """A ranker, the batcher in front of it, and the changes of its spaces."""
 
     engine: RankingEngine
     batcher: Batcher
+    live: LiveSpaces
 
 
 @dataclass
@@ -50,7 +55,8 @@ class ServiceState:
         """Answer requests from now on."""
         self.metrics.describe_model(engine.description)
         self.metrics.describe_spaces(engine.space_summaries().values())
-        self.loaded = Loaded(engine, Batcher(engine, self.metrics, self.settings, self._be_ready))
+        batcher = Batcher(engine, self.metrics, self.settings, self._be_ready)
+        self.loaded = Loaded(engine, batcher, LiveSpaces(engine, self.settings, self.metrics))
         self._be_ready(True)
         model, encoding = engine.description, engine.description.encoding
         logger.info(
@@ -83,6 +89,7 @@ class ServiceState:
         """The server is gone."""
         if self.loaded is not None:
             self.loaded.batcher.close()
+            self.loaded.live.close(_STOPPING_SECONDS)
 
     def drain(self) -> None:
         """The server is going away."""
@@ -90,3 +97,4 @@ class ServiceState:
         self.metrics.ready.set(0)
         if self.loaded is not None:
             self.loaded.batcher.drain(self.settings.drain_seconds)
+            self.loaded.live.close(0)

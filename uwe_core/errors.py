@@ -10,6 +10,7 @@
     │   ├── UnknownTaskError       no task of that name
     │   ├── UnknownSpaceError      no target space of that name
     │   ├── UnknownModelError      another model ranks here
+    │   ├── UnknownJobError        no job of that id
     │   ├── SlowBodyError          a request's body took too long to arrive
     │   ├── DataError              a raw data file is not what it should be (file and line)
     │   ├── LeakError              a text of a test set among those to train on
@@ -18,6 +19,10 @@
     │   ├── UnknownKeyError        no key, or one that nobody configured
     │   ├── ScopeError             the key is for something else
     │   └── RateLimitError         more requests than the caller may send
+    ├── ConflictError              what is asked for does not fit what is here now
+    │   ├── StaleFingerprintError  another version than the one that was named is live
+    │   ├── ReadOnlySpaceError     a space that requests cannot change
+    │   └── SpaceInUseError        a space that a task ranks
     ├── ConfigurationError         settings that cannot work on this machine
     │   ├── BudgetError            more would be spent than was allowed
     │   ├── DeviceError            a device that is asked for and absent
@@ -118,6 +123,10 @@ class UnknownModelError(InputError):
         super().__init__(f"no model '{name}'; this one is called: {', '.join(known)}")
 
 
+class UnknownJobError(InputError):
+    """There is no job of that id, or it is too long ago."""
+
+
 class SlowBodyError(InputError):
     """A request's body did not arrive in time."""
 
@@ -158,6 +167,32 @@ class RateLimitError(AccessError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ConflictError(UweError):
+    """What is asked for does not fit what is here now; the message says what is."""
+
+
+class StaleFingerprintError(ConflictError):
+    """Another version is live than the one that was named.
+
+    Args:
+        what: of which the version is, in words.
+        asked: the fingerprint that was named.
+        live: that of the version which is live.
+    """
+
+    def __init__(self, what: str, asked: str, live: str) -> None:
+        super().__init__(f"{what} has the fingerprint {live}, not {asked}")
+        self.live = live
+
+
+class ReadOnlySpaceError(ConflictError):
+    """A target space of the settings, of a taxonomy or of the sample: requests cannot change it."""
+
+
+class SpaceInUseError(ConflictError):
+    """A target space that a task ranks cannot be removed."""
 
 
 class ConfigurationError(UweError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +29,25 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
             Path(file.name).chmod(0o644)  # temporary files are made for their owner alone
             Path(file.name).replace(path)
+            _flush(path.parent)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of that name against every other process and thread, where the system has such locks.
+
+    The file is made where it is missing, and stays. The system frees the lock of a process that was killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        if sys.platform != "win32":
+            import fcntl  # noqa: PLC0415 - not on every system
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from uwe_core.backends.choosing import EncodingSummary, summary_of
 from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
 from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
+from uwe_core.languages import languages_of
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.scoring import Scorer, make_scorer
@@ -30,8 +31,9 @@ from uwe_core.scoring.candidates import (
     CandidateScores,
     candidate_fingerprint,
 )
+from uwe_core.served_spaces import ServedSpaces
 from uwe_core.target_space import SpaceInfo, TargetSpace
-from uwe_core.tasks import RankingTask, is_standard
+from uwe_core.tasks import RankingTask, is_standard, zero_shot_task
 from uwe_core.text import same_text_key
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
@@ -46,10 +48,8 @@ Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 # One pass of the encoder may be padded to twice its real tokens: a long text among short ones gets a pass of its own.
 _PADDING = 2
-# Of targets of the moment, which no space holds.
-GIVEN_TASK = RankingTask(
-    name="given", description="Targets that come with the queries.", queries="texts", target_space="given"
-)
+# Of targets of the moment, which no loaded space holds.
+GIVEN_TASK = zero_shot_task("given")
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class SpaceSummary:
     """What is loaded of one target space.
 
     Attributes:
-        index_fingerprint: of everything beside the model that decides rankings: the token index and, where there are
-            any, how candidates are found.
+        index_fingerprint: of everything beside the model that decides answers: the token index and, where there are
+            any, how candidates are found and the metadata.
         candidates: how targets are proposed; None where every target is scored.
     """
 
@@ -143,6 +143,13 @@ class RankableSpace:
             candidates.index.check_fits(index)
             self.scorer = CandidateScorer(self.index, model.interaction, candidates.index, candidates.config.count)
         self._metadata: dict[int, dict[str, Any]] = {}
+        # At once: the hash of large metadata takes time that no request should wait for.
+        self.fingerprint = _fingerprint(self)
+
+    @property
+    def name(self) -> str:
+        """The space's."""
+        return self.space.info.name
 
     def summary(self) -> SpaceSummary:
         """The facts of the space and its index."""
@@ -157,14 +164,6 @@ class RankableSpace:
             nbytes=self.index.nbytes,
             candidates=self.candidates,
         )
-
-    @property
-    def fingerprint(self) -> str:
-        """See `SpaceSummary.index_fingerprint`."""
-        if self.candidates is None:
-            return self.index.fingerprint
-        found_by = candidate_fingerprint(self.index, self.candidates.kind)
-        return hashlib.sha256(f"{found_by} {self.candidates.count}".encode()).hexdigest()
 
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
@@ -187,14 +186,31 @@ class RankableSpace:
         return dict(by_text)
 
 
+def _fingerprint(rankable: RankableSpace) -> str:
+    """See `SpaceSummary.index_fingerprint`."""
+    index, candidates, metadata = rankable.index, rankable.candidates, rankable.space.metadata_fingerprint
+    fingerprint = index.fingerprint
+    if candidates is not None:
+        found_by = candidate_fingerprint(index, candidates.kind)
+        fingerprint = hashlib.sha256(f"{found_by} {candidates.count}".encode()).hexdigest()
+    if metadata is not None:
+        fingerprint = hashlib.sha256(f"{fingerprint} {metadata}".encode()).hexdigest()
+    return fingerprint
+
+
 @dataclass(frozen=True)
 class RankerDescription:
-    """What ranks, and how it computes."""
+    """What ranks, and how it computes.
+
+    Attributes:
+        languages: that the model reads; None where nobody knows.
+    """
 
     model_name: str
     model_fingerprint: str
     device: str
     encoding: EncodingSummary
+    languages: tuple[str, ...] | None = None
 
 
 class Ranker:
@@ -221,7 +237,8 @@ class Ranker:
             if task.target_space not in spaces:
                 raise ConfigurationError(f"task '{task.name}' ranks the space '{task.target_space}', which is not here")
         self.model = model
-        self.spaces = spaces
+        # Replaced as a whole, by one assignment, when a space changes; nobody changes what it holds.
+        self.served = ServedSpaces(spaces)
         self.tasks = tasks
         self.encoding = encoding or summary_of(model.encoder)
         # A curve was fitted on a standard task: a task of one's own may have its name and other targets.
@@ -241,26 +258,30 @@ class Ranker:
             raise UnknownTaskError(name, sorted(self.tasks)) from None
 
     @torch.inference_mode()
-    def over(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> Ranker:
-        """The same model over targets of the moment alone, with one task.
+    def given(self, space: TargetSpace, tokens: Sequence[Float[Tensor, "_ dim"]]) -> RankableSpace:
+        """Targets of the moment, ready to be scored as `GIVEN_TASK` asks; this ranker keeps nothing of them.
 
         Args:
             space: the targets.
             tokens: of each target, as `encode` gives them.
         """
-        index = TokenIndex.of_tokens(self.model.encoder, space, tokens)
-        task = GIVEN_TASK.model_copy(update={"target_space": space.info.name})
-        rankable = RankableSpace(self.model, space, index)
-        return Ranker(self.model, {space.info.name: rankable}, {task.name: task}, self.encoding)
+        return RankableSpace(self.model, space, TokenIndex.of_tokens(self.model.encoder, space, tokens))
+
+    @property
+    def spaces(self) -> Mapping[str, RankableSpace]:
+        """The live spaces by name."""
+        return self.served.live
 
     @property
     def description(self) -> RankerDescription:
         """What ranks, and how it computes."""
         device = str(self.model.encoder.device)
-        return RankerDescription(self.model.name, self.model.fingerprint, device, self.encoding)
+        return RankerDescription(
+            self.model.name, self.model.fingerprint, device, self.encoding, languages_of(self.model)
+        )
 
     def space_summaries(self) -> dict[str, SpaceSummary]:
-        """The loaded spaces by name."""
+        """The live spaces by name."""
         return {name: space.summary() for name, space in self.spaces.items()}
 
     def rank(self, task_name: str, queries: Sequence[str], top_k: int | None = None) -> Rankings:
@@ -271,22 +292,24 @@ class Ranker:
             InvalidTextError, EmptyTextError: a query that cannot be encoded, by its position.
         """
         task = self.task(task_name)
+        space = self.spaces[task.target_space]
         seconds: dict[Stage, float] = {}
         with _timed(seconds, "tokenise"):
             tokenised = self.tokenise(queries)
         with _timed(seconds, "encode"):
             tokens = self.encode(tokenised)
         with _timed(seconds, "score"):
-            scores = self.score(task.target_space, tokens)
+            scores = self.score(space, tokens)
         with _timed(seconds, "top_k"):
             rankings = [
-                self.select(task, query, row, len(ids), top_k or task.default_top_k)
+                self.select(space, task, query, row, len(ids), top_k or task.default_top_k)
                 for query, row, ids in zip(queries, scores, tokenised.token_ids, strict=True)
             ]
         return Rankings(rankings, tokenised.truncations, seconds)
 
     # The stages. Each takes what the one before it gave and keeps nothing, so that queries of several requests, tasks
-    # and spaces may share a stage. Each is done when it returns, on a GPU too: what it took can be measured.
+    # and spaces may share a stage; the space is an object, never a name, so that all stages work on one version of it.
+    # Each is done when it returns, on a GPU too: what it took can be measured.
 
     def tokenise(self, queries: Sequence[str], most_tokens: int | None = None) -> TokenisedTexts:
         """First stage, on the processor alone; may run on several threads at once.
@@ -313,15 +336,16 @@ class Ranker:
         return tokens
 
     @torch.inference_mode()
-    def score(self, space: str, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
-        """Third stage: scores of encoded queries against the targets of the space of that name, or its candidates."""
-        scores = self.spaces[space].scorer.score(queries)
+    def score(self, space: RankableSpace, queries: TokenEmbeddings) -> Scores | list[CandidateScores]:
+        """Third stage: scores of encoded queries against the targets of a space, or its candidates."""
+        scores = space.scorer.score(queries)
         self._wait_for_device()
         return scores
 
     @torch.inference_mode()
     def select(
         self,
+        rankable: RankableSpace,
         task: RankingTask,
         query: str,
         scores: QueryScores,
@@ -332,15 +356,15 @@ class Ranker:
         """Last stage: the best targets of one query. Its `scores` are read alone, so that queries may share them.
 
         Args:
+            rankable: the space that was scored.
             task: says whether the query itself is left out.
             query: as it was asked.
-            scores: of the query, for the task's space.
+            scores: of the query, for the space.
             query_tokens: number of the query's tokens, special ones included.
             top_k: most targets to return.
             narrowing: which of the best ones to return; of equal scores the earlier target of the space comes first,
                 so that one page begins where the page before it ended.
         """
-        rankable = self.spaces[task.target_space]
         excluded = _excluded(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
         best = _best(scores, narrowing.offset + top_k, excluded)
@@ -365,7 +389,7 @@ class Ranker:
     @torch.inference_mode()
     def explain(
         self,
-        task: RankingTask,
+        rankable: RankableSpace,
         query: str,
         query_tokens: Float[Tensor, "query_tokens dim"],
         targets: Sequence[RankedTarget],
@@ -375,12 +399,11 @@ class Ranker:
         The parts sum to the score up to the rounding of the scorer, which multiplies in less than double precision.
 
         Args:
-            task: of the query.
+            rankable: the space that was scored.
             query: as it was asked.
             query_tokens: as `encode` gave them.
             targets: as `select` gave them.
         """
-        rankable = self.spaces[task.target_space]
         query_spans, *target_spans = self.model.encoder.spans([query, *(target.text for target in targets)])
         of_query = query_tokens.double().cpu()
         explanations = []

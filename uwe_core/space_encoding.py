@@ -6,14 +6,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from uwe_core.encoder import TokenEncoder, length_sorted_batches
 from uwe_core.interaction import inverse_norms
 from uwe_core.target_space import TargetSpace
-from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back, stored
+from uwe_core.token_storage import Scales, StorageType, StoredTokens, read_back, stored
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +47,7 @@ class SpaceEncoding:
     Attributes:
         batches: the positions of the targets of each batch, shortest targets first; together they hold every target
             once.
+        tokenised: the targets, by position.
         token_counts: of each target, by position.
         truncated: number of targets of which only the beginning is read.
 
@@ -56,48 +56,30 @@ class SpaceEncoding:
     """
 
     def __init__(self, encoder: TokenEncoder, space: TargetSpace, dtype: StorageType) -> None:
-        self._tokenised = encoder.tokenise(space.texts)
+        self.tokenised = encoder.tokenise(space.texts)
         self.encoder = encoder
         self.space = space
         self.dtype = dtype
-        self.token_counts = [len(ids) for ids in self._tokenised.token_ids]
+        self.token_counts = [len(ids) for ids in self.tokenised.token_ids]
         self.batches = list(length_sorted_batches(self.token_counts))
-        self.truncated = len(self._tokenised.truncations)
+        self.truncated = len(self.tokenised.truncations)
 
     def warn_of_truncations(self) -> None:
         """Log how many targets are read only in part, if any are."""
         if self.truncated:
             logger.warning(
                 "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
-                self.space.info.name, self.truncated, self.encoder.max_tokens, self._tokenised.truncations[0].position,
+                self.space.info.name, self.truncated, self.encoder.max_tokens, self.tokenised.truncations[0].position,
             )  # fmt: skip
 
     def encode(self, batches: Iterable[Sequence[int]]) -> Iterator[EncodedTargets]:
         """The tokens of some of the batches, in storage precision on the processor's memory."""
         for positions in batches:
-            tokens = self.encoder.encode_batch(self._tokenised, positions).tokens.embeddings
-            embeddings, scales = stored(tokens.cpu(), self.dtype)
-            yield EncodedTargets(embeddings, inverse_norms(read_back(embeddings, scales)), scales)
+            tokens = self.encoder.encode_batch(self.tokenised, positions).tokens.embeddings
+            yield encoded_targets(tokens, self.dtype)
 
 
-def joined(parts: Iterable[EncodedTargets], tokens: int, dim: int, dtype: StorageType) -> EncodedTargets:
-    """All targets in one piece, filled as the parts come, so that they exist twice never as a whole.
-
-    Args:
-        parts: in order.
-        tokens: of all parts.
-        dim: components of a token embedding.
-        dtype: in which they are stored.
-    """
-    embeddings = torch.empty(tokens, dim, dtype=TORCH_TYPES[dtype])
-    norms = torch.empty(tokens)
-    all_scales = torch.empty(tokens) if dtype == "int8" else None
-    filled = 0
-    for part in parts:
-        rows = slice(filled, filled + len(part.embeddings))
-        embeddings[rows] = part.embeddings
-        norms[rows] = part.inverse_norms
-        if all_scales is not None and part.scales is not None:
-            all_scales[rows] = part.scales
-        filled = rows.stop
-    return EncodedTargets(embeddings, norms, all_scales)
+def encoded_targets(tokens: Float[Tensor, "tokens dim"], dtype: StorageType) -> EncodedTargets:
+    """Tokens as the encoder gives them, in storage precision on the processor's memory."""
+    embeddings, scales = stored(tokens.cpu(), dtype)
+    return EncodedTargets(embeddings, inverse_norms(read_back(embeddings, scales)), scales)

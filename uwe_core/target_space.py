@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -63,7 +64,7 @@ class TargetSpace:
     metadata: pa.Table = field(default_factory=lambda: pa.table({}))
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.info.name):
+        if not is_space_name(self.info.name):
             raise DataError(
                 self.info.name, None, "a space's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', not beginning with '.'"
             )
@@ -90,6 +91,16 @@ class TargetSpace:
             digest.update(json.dumps([identifier, text]).encode())
         return digest.hexdigest()
 
+    @cached_property
+    def metadata_fingerprint(self) -> str | None:
+        """Content hash of the metadata, whatever types they are stored in; None where there are none."""
+        if not self.metadata.num_columns:
+            return None
+        digest = hashlib.sha256()
+        for name in self.metadata.column_names:
+            digest.update(json.dumps([name, self.metadata[name].to_pylist()], default=str).encode())
+        return digest.hexdigest()
+
     def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
         """The metadata of several targets, by index; absent values are left out."""
         if not self.metadata.num_columns:
@@ -104,15 +115,16 @@ class TargetSpace:
         return cls(info, list(columns["id"]), list(columns["text"]), pa.table(others))
 
     @classmethod
-    def from_csv(cls, info: SpaceInfo, path: Path) -> TargetSpace:
+    def from_csv(cls, info: SpaceInfo, source: Path | io.BytesIO) -> TargetSpace:
         """Read a UTF-8 CSV file with the columns `id` and `text`; every other column becomes metadata.
 
         Raises:
             DataError: the file cannot be read or lacks a column.
         """
+        path = source if isinstance(source, Path) else info.name
         try:
             table = pa_csv.read_csv(
-                path,
+                source,
                 parse_options=pa_csv.ParseOptions(newlines_in_values=True),
                 convert_options=pa_csv.ConvertOptions(
                     column_types={"id": pa.string(), "text": pa.string()}, strings_can_be_null=False
@@ -160,6 +172,11 @@ class TargetSpace:
         if space.fingerprint != facts.fingerprint:
             raise FingerprintError(f"{folder}: {TARGETS_FILE} does not hold the targets that {SPACE_FILE} names")
         return space
+
+
+def is_space_name(name: str) -> bool:
+    """Whether a space may have that name; such names are safe as names of folders."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_space_file(folder: Path) -> _SpaceFile:

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from uwe_core.errors import UnknownTaskError
 
+# What a ranking without a task is called; no configured task may have the name.
+ZERO_SHOT = "zero-shot"
+
 
 class RankingTask(BaseModel):
     """A task `T(Q, Y)`: rank every target of `target_space` for a query.
@@ -24,6 +27,11 @@ class RankingTask(BaseModel):
     exclude_query: bool = False
     default_top_k: int = Field(default=10, ge=1)
     example: str | None = None
+
+
+def zero_shot_task(space: str) -> RankingTask:
+    """Rank a space for any text, though nothing was trained or configured for it."""
+    return RankingTask(name=ZERO_SHOT, description="Any text against any space.", queries="texts", target_space=space)
 
 
 def is_standard(task: RankingTask) -> bool:

@@ -16,16 +16,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from uwe_core.encoder import TokenEncoder
+from uwe_core.encoder import TokenEncoder, TokenisedTexts
 from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
 from uwe_core.interaction import inverse_norms
-from uwe_core.space_encoding import EncodedTargets, SpaceEncoding, joined
+from uwe_core.space_encoding import EncodedTargets, SpaceEncoding, encoded_targets
 from uwe_core.target_space import TargetSpace
-from uwe_core.token_storage import Scales, StorageType, StoredTokens, read_back
+from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back
 
 __all__ = [
+    "GrowingTokens",
     "IndexManifest",
     "StorageType",
     "TokenGroup",
@@ -174,23 +175,11 @@ class TokenIndex:
             parts: the tokens of all its batches, in their order; a part may hold several batches.
         """
         encoding.warn_of_truncations()
-        space, encoder = encoding.space, encoding.encoder
-        counts = torch.tensor(encoding.token_counts)
+        tokens = GrowingTokens(sum(encoding.token_counts), encoding.encoder.dim, encoding.dtype)
+        for part in parts:
+            tokens.append_encoded(part)
         order = [position for batch in encoding.batches for position in batch]
-        tokens = joined(parts, int(counts.sum()), encoder.dim, encoding.dtype)
-        manifest = IndexManifest(
-            space=space.info.name,
-            encoder_fingerprint=encoder.fingerprint,
-            space_fingerprint=space.fingerprint,
-            dtype=encoding.dtype,
-            dim=encoder.dim,
-            targets=len(space),
-            tokens=len(tokens.embeddings),
-            truncated_targets=encoding.truncated,
-            checksums={},
-        )
-        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts[order].cumsum(0)])
-        return cls(manifest, tokens.embeddings, tokens.inverse_norms, offsets, torch.tensor(order), tokens.scales)
+        return tokens.as_index(encoding.encoder, encoding.space, encoding.tokenised, order)
 
     @classmethod
     def of_tokens(
@@ -290,6 +279,55 @@ def _told(batches: Sequence[list[int]], targets: int, progress: Progress | None)
         done += len(batch)
         if progress is not None:
             progress(done, targets)
+
+
+class GrowingTokens:
+    """Token embeddings that are stored as they come, so that those in float32 never exist as a whole."""
+
+    def __init__(self, tokens: int, dim: int, dtype: StorageType) -> None:
+        self._dtype: StorageType = dtype
+        self._filled = 0
+        self.embeddings = torch.empty(tokens, dim, dtype=TORCH_TYPES[dtype])
+        self.inverse_norms = torch.empty(tokens)
+        self.scales = torch.empty(tokens) if dtype == "int8" else None
+
+    def append(self, tokens: Float[Tensor, "tokens dim"]) -> None:
+        """Some tokens as the encoder gives them."""
+        self.append_encoded(encoded_targets(tokens, self._dtype))
+
+    def append_encoded(self, part: EncodedTargets) -> None:
+        """Some tokens as they are stored."""
+        rows = slice(self._filled, self._filled + len(part.embeddings))
+        self.embeddings[rows] = part.embeddings
+        self.inverse_norms[rows] = part.inverse_norms
+        if self.scales is not None and part.scales is not None:
+            self.scales[rows] = part.scales
+        self._filled = rows.stop
+
+    def append_stored(self, index: TokenIndex, first: int, last: int) -> None:
+        """Some tokens of another index of the same storage, as they are."""
+        rows = slice(first, last)
+        scales = None if index.scales is None else index.scales[rows]
+        self.append_encoded(EncodedTargets(index.embeddings[rows], index.inverse_norms[rows], scales))
+
+    def as_index(
+        self, encoder: TokenEncoder, space: TargetSpace, tokenised: TokenisedTexts, order: list[int]
+    ) -> TokenIndex:
+        """The index of a space, of whose targets all tokens came in this order."""
+        manifest = IndexManifest(
+            space=space.info.name,
+            encoder_fingerprint=encoder.fingerprint,
+            space_fingerprint=space.fingerprint,
+            dtype=self._dtype,
+            dim=encoder.dim,
+            targets=len(order),
+            tokens=len(self.embeddings),
+            truncated_targets=len(tokenised.truncations),
+            checksums={},
+        )
+        counts = torch.tensor([len(tokenised.token_ids[target]) for target in order])
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        return TokenIndex(manifest, self.embeddings, self.inverse_norms, offsets, torch.tensor(order), self.scales)
 
 
 def _tensor_names(dtype: StorageType) -> tuple[str, ...]:

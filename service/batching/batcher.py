@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -33,9 +34,19 @@ from service.observability import Metrics
 from service.settings import Settings
 from service.traces import current_trace
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.errors import LimitError, LongTextError, NotReadyError, OverloadedError, TextError, WorkerError
+from uwe_core.errors import (
+    LimitError,
+    LongTextError,
+    NotReadyError,
+    OverloadedError,
+    StaleFingerprintError,
+    TextError,
+    WorkerError,
+)
 from uwe_core.narrowing import WHOLE, Narrowing
+from uwe_core.ranker import GIVEN_TASK
 from uwe_core.target_space import TargetSpace
+from uwe_core.tasks import RankingTask
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +60,16 @@ _LONGEST_KEPT_ANSWER = 1 << 16
 # Between attempts to compute anything at all after the computing thread died, in seconds; the last one repeats.
 _RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 _PROBE_TEXT = "nurse"
+
+
+class Pins(NamedTuple):
+    """Fingerprints that a request names, so that it is answered by these and nothing else; None is whatever is live."""
+
+    index_fingerprint: str | None = None
+    model_fingerprint: str | None = None
+
+
+UNPINNED = Pins()
 
 
 class Batcher:
@@ -94,13 +115,35 @@ class Batcher:
         metrics.embedding_cache_bytes.set_function(lambda: embeddings.weight)
         self._start(self._work)
 
-    def source(self, task: str) -> AnswerSource:
-        """What the answers of a task come from."""
-        return self._sources[task]
+    def source(self, task: RankingTask, pins: Pins = UNPINNED) -> AnswerSource:
+        """What the answers of a task come from now, or under the fingerprints that were named.
+
+        Raises:
+            UnknownSpaceError: the task's space is not here.
+            StaleFingerprintError: neither what is live nor what is kept has these fingerprints.
+        """
+        space = self._engine.served.space(task.target_space, pins.index_fingerprint)
+        source = self._sources.get(task.name)
+        if source is None or source.space is not space or source.task is not task:
+            source = AnswerSource.of(self._engine, task, space)
+            if self._engine.tasks.get(task.name) is task and pins.index_fingerprint is None:
+                self._sources[task.name] = source
+        self.check_model(pins.model_fingerprint)
+        return source
+
+    def check_model(self, fingerprint: str | None) -> None:
+        """Refuse a request that was meant for another model.
+
+        Raises:
+            StaleFingerprintError: the model has another fingerprint than the one that was named.
+        """
+        live = self._engine.description.model_fingerprint
+        if fingerprint is not None and fingerprint != live:
+            raise StaleFingerprintError("the model", fingerprint, live)
 
     async def rank(
         self,
-        task: str,
+        task: str | AnswerSource,
         texts: Sequence[str],
         top_k: int | None,
         narrowing: Narrowing = WHOLE,
@@ -108,6 +151,13 @@ class Batcher:
         explain: bool = False,
     ) -> list[bytes]:
         """The JSON of each query, in their order, from the cache or computed.
+
+        Args:
+            task: the name of one, over what is live now; or the source that was found for a request.
+            texts: of the queries.
+            top_k: most targets of each; the task's default where None.
+            narrowing: which of the best ones to return.
+            explain: say why each target has its score.
 
         Raises:
             UnknownTaskError: no task of that name.
@@ -117,8 +167,8 @@ class Batcher:
             ShuttingDownError: the server went away before it was done.
             WorkerError, NotReadyError: the computing thread died, and is not there again.
         """
-        ranking_task = self._engine.task(task)
-        source, best = self._sources[task], top_k or ranking_task.default_top_k
+        source = self.source(self._engine.task(task)) if isinstance(task, str) else task
+        best = top_k or source.task.default_top_k
         answers: dict[str, bytes] = {}
         missing: list[AnswerKey] = []
         for text in dict.fromkeys(texts):
@@ -132,7 +182,7 @@ class Batcher:
         if missing:
             try:
                 with self._accepted() as deadline:
-                    answers |= await self._ranked(self._engine, source, missing, deadline)
+                    answers |= await self._ranked(source, missing, deadline)
             except TextError as error:
                 position = texts.index(missing[error.position].text)
                 raise error.moved(position - error.position) from error
@@ -174,12 +224,11 @@ class Batcher:
                 raise error.moved(len(targets)) from error
             # The queries are encoded with the targets, so that the pass which ranks them finds their embeddings.
             embeddings = await self._encoded([*tokenised.token_ids, *tokenised_queries.token_ids], deadline)
-            engine = await asyncio.to_thread(self._engine.over, targets, embeddings[: len(targets)])
-            (task,) = engine.tasks.values()
-            source = AnswerSource.of(engine, task, next(self._given))
-            best = top_k or task.default_top_k
+            rankable = await asyncio.to_thread(self._engine.given, targets, embeddings[: len(targets)])
+            source = AnswerSource.of(self._engine, GIVEN_TASK, rankable, next(self._given))
+            best = top_k or GIVEN_TASK.default_top_k
             keys = [source.key(text, best, narrowing, explain=explain) for text in dict.fromkeys(queries)]
-            answers = await self._ranked(engine, source, keys, deadline)
+            answers = await self._ranked(source, keys, deadline)
         return source, [answers[text] for text in queries]
 
     async def embed(
@@ -227,14 +276,11 @@ class Batcher:
         finally:
             self._count(-1)
 
-    async def _ranked(
-        self, engine: RankingEngine, source: AnswerSource, keys: list[AnswerKey], deadline: float
-    ) -> dict[str, bytes]:
+    async def _ranked(self, source: AnswerSource, keys: list[AnswerKey], deadline: float) -> dict[str, bytes]:
         """The JSON of each query by its text."""
         tokenised = await self._tokenise([key.text for key in keys])
-        answers = await self._done(
-            PendingRequest(source=source, engine=engine, keys=keys, tokenised=tokenised, deadline=deadline)
-        )
+        request = PendingRequest(source=source, keys=keys, tokenised=tokenised, deadline=deadline)
+        answers = await self._done(request)
         return {key.text: answer for key, answer in answers.items()}
 
     async def _encoded(self, token_ids: Sequence[list[int]], deadline: float) -> list[Tensor]:
@@ -366,7 +412,7 @@ class Batcher:
     def _probe(self) -> None:
         task = next(iter(self._engine.tasks.values()))
         tokens = self._engine.encode(self._engine.tokenise([task.example or _PROBE_TEXT]))
-        self._engine.score(task.target_space, tokens)
+        self._engine.score(self._engine.served.space(task.target_space), tokens)
 
     def _be_alive(self, alive: bool) -> None:
         self.alive = alive

@@ -13,7 +13,6 @@ from typing import Generic, TypeAlias, TypeVar
 from torch import Tensor
 
 from service.answers import AnswerKey, AnswerSource
-from service.engine import RankingEngine
 from service.traces import RequestTrace, current_trace
 from uwe_core.encoder import TokenisedTexts, Truncation
 
@@ -97,12 +96,10 @@ class PendingRequest(PendingWork[AnswerKey, bytes]):
     """The queries of one request, and the promise of the JSON of their rankings.
 
     Attributes:
-        source: the task, and what is ranked.
-        engine: what ranks it.
+        source: the task, and the version of the space that is ranked.
     """
 
     source: AnswerSource
-    engine: RankingEngine
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
 from service.traces import PassTrace, traced_pass
 from uwe_core.encoder import TokenisedTexts
-from uwe_core.ranker import QueryScores, RankedTarget
+from uwe_core.ranker import QueryScores, RankableSpace, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan
 
@@ -35,10 +35,6 @@ class PassResults(NamedTuple):
     tokens: dict[TokenIds, Tensor]
 
 
-# A target space by what ranks it and its name there.
-_Space: TypeAlias = tuple[RankingEngine, str]
-
-
 class _Ranking(NamedTuple):
     """Targets of one query, and its tokens where they are explained."""
 
@@ -50,7 +46,7 @@ class SharedPass:
     """Every distinct text is encoded once, scored once for each space, and every distinct answer is written once.
 
     Args:
-        engine: encodes; queries bring what ranks them, of the same model.
+        engine: the stages.
         metrics: told of each stage and of each batch.
         embeddings: token embeddings of earlier queries, on the engine's device.
     """
@@ -111,24 +107,27 @@ class SharedPass:
 
     def _score(
         self, queries: Sequence[PendingQuery], tokens: dict[TokenIds, Tensor]
-    ) -> dict[tuple[_Space, TokenIds], QueryScores]:
-        by_space: dict[_Space, dict[TokenIds, None]] = {}
+    ) -> dict[tuple[RankableSpace, TokenIds], QueryScores]:
+        by_space: dict[RankableSpace, dict[TokenIds, None]] = {}
         for query in queries:
-            by_space.setdefault(_space(query), {})[query.token_ids] = None
-        scores: dict[tuple[_Space, TokenIds], QueryScores] = {}
+            by_space.setdefault(query.request.source.space, {})[query.token_ids] = None
+        scores: dict[tuple[RankableSpace, TokenIds], QueryScores] = {}
         for space, texts in by_space.items():
-            engine, name = space
-            rows = engine.score(name, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
+            rows = self._engine.score(space, TokenEmbeddings.from_texts([tokens[text] for text in texts]))
             scores |= {(space, text): row for text, row in zip(texts, rows, strict=True)}
         return scores
 
-    def _select(self, query: PendingQuery, scores: dict[tuple[_Space, TokenIds], QueryScores]) -> list[RankedTarget]:
-        request, key = query.request, query.key
-        row = scores[_space(query), query.token_ids]
-        return request.engine.select(request.source.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing)
+    def _select(
+        self, query: PendingQuery, scores: dict[tuple[RankableSpace, TokenIds], QueryScores]
+    ) -> list[RankedTarget]:
+        source, key = query.request.source, query.key
+        row = scores[source.space, query.token_ids]
+        return self._engine.select(
+            source.space, source.task, key.text, row, len(query.token_ids), key.top_k, key.narrowing
+        )
 
     def _explain(self, query: PendingQuery, tokens: Tensor, targets: list[RankedTarget]) -> _Ranking:
-        found = query.request.engine.explain(query.request.source.task, query.key.text, tokens, targets)
+        found = self._engine.explain(query.request.source.space, query.key.text, tokens, targets)
         explained = [replace(target, explanation=why) for target, why in zip(targets, found.targets, strict=True)]
         return _Ranking(explained, found.query_tokens)
 
@@ -140,7 +139,3 @@ class SharedPass:
         self._metrics.observe_stage(stage, seconds)
         if self._traced is not None:
             self._traced.stage(stage, seconds)
-
-
-def _space(query: PendingQuery) -> _Space:
-    return query.request.engine, query.request.source.task.target_space

@@ -6,7 +6,9 @@ from service.client.asynchronous import AsyncUweClient
 from service.client.blocking import UweClient
 from service.client.errors import (
     ClientError,
+    ConflictError,
     InvalidResponseError,
+    JobFailedError,
     NoAnswerError,
     RefusedError,
     ServerFaultError,
@@ -14,6 +16,7 @@ from service.client.errors import (
     TooLargeError,
     UnauthorisedError,
     UnavailableError,
+    UnknownSpaceError,
     UnknownTaskError,
 )
 from service.client.exchange import RankOptions
@@ -22,27 +25,33 @@ from service.client.results import (
     EmbeddedText,
     Embeddings,
     IndexSummary,
+    Job,
     ModelSummary,
     QueryResult,
     RankedText,
     Rankings,
     Readiness,
     ScoreExplanation,
+    Space,
     Target,
     Task,
     Token,
     Truncated,
 )
 from service.client.retries import Retries
+from service.client.space_calls import SpaceFacts, Targets
 
 __all__ = [
     "AsyncUweClient",
     "ClientError",
+    "ConflictError",
     "Contribution",
     "EmbeddedText",
     "Embeddings",
     "IndexSummary",
     "InvalidResponseError",
+    "Job",
+    "JobFailedError",
     "ModelSummary",
     "NoAnswerError",
     "QueryResult",
@@ -54,7 +63,10 @@ __all__ = [
     "Retries",
     "ScoreExplanation",
     "ServerFaultError",
+    "Space",
+    "SpaceFacts",
     "Target",
+    "Targets",
     "Task",
     "TimedOutError",
     "Token",
@@ -62,6 +74,7 @@ __all__ = [
     "Truncated",
     "UnauthorisedError",
     "UnavailableError",
+    "UnknownSpaceError",
     "UnknownTaskError",
     "UweClient",
 ]

@@ -23,14 +23,25 @@ from service.client.exchange import (
     judge,
     limits_of,
     rank_call,
+    rank_space_call,
     rank_targets_call,
     ready_call,
     rerank_call,
     standing_headers,
     tasks_call,
 )
-from service.client.results import Embeddings, QueryResult, RankedText, Rankings, Readiness, Task
+from service.client.results import Embeddings, Job, QueryResult, RankedText, Rankings, Readiness, Space, Task
 from service.client.retries import Retries
+from service.client.space_calls import (
+    SpaceFacts,
+    Targets,
+    check_made,
+    delete_space_call,
+    job_call,
+    patch_space_call,
+    put_space_call,
+    spaces_call,
+)
 
 Result = TypeVar("Result")
 _RETRIES = Retries()
@@ -112,6 +123,48 @@ class AsyncUweClient:
     async def embed(self, texts: str | Sequence[str], *, tokens: bool = False, normalise: bool = False) -> Embeddings:
         """See `UweClient.embed`."""
         return await self._answer(embed_call(texts, tokens=tokens, normalise=normalise))
+
+    async def rank_space(self, space: str, queries: str | Sequence[str], **options: Unpack[RankOptions]) -> Rankings:
+        """See `UweClient.rank_space`."""
+        return await self._answer(rank_space_call(space, queries, options))
+
+    async def spaces(self) -> tuple[Space, ...]:
+        """See `UweClient.spaces`."""
+        return await self._answer(spaces_call())
+
+    async def put_space(self, name: str, targets: Targets, **facts: Unpack[SpaceFacts]) -> Job:
+        """See `UweClient.put_space`."""
+        return await self._answer(put_space_call(name, targets, facts))
+
+    async def patch_space(
+        self,
+        name: str,
+        *,
+        put: Iterable[Mapping[str, Any]] = (),
+        remove: Iterable[str] = (),
+        fingerprint: str | None = None,
+    ) -> Job:
+        """See `UweClient.patch_space`."""
+        return await self._answer(patch_space_call(name, put, remove, fingerprint))
+
+    async def delete_space(self, name: str) -> Job:
+        """See `UweClient.delete_space`."""
+        return await self._answer(delete_space_call(name))
+
+    async def job(self, identifier: str) -> Job:
+        """See `UweClient.job`."""
+        return await self._answer(job_call(identifier))
+
+    async def wait_for(
+        self, job: Job, progress: Callable[[Job], None] = lambda _: None, seconds_between: float = 0.2
+    ) -> Job:
+        """See `UweClient.wait_for`."""
+        call = job_call(job.id)
+        while not job.over:
+            await self._sleep(seconds_between)
+            job = await self._answer(call)
+            progress(job)
+        return check_made(job, call)
 
     async def tasks(self) -> tuple[Task, ...]:
         """See `UweClient.tasks`."""

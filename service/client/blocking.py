@@ -24,14 +24,25 @@ from service.client.exchange import (
     judge,
     limits_of,
     rank_call,
+    rank_space_call,
     rank_targets_call,
     ready_call,
     rerank_call,
     standing_headers,
     tasks_call,
 )
-from service.client.results import Embeddings, QueryResult, RankedText, Rankings, Readiness, Task
+from service.client.results import Embeddings, Job, QueryResult, RankedText, Rankings, Readiness, Space, Task
 from service.client.retries import Retries
+from service.client.space_calls import (
+    SpaceFacts,
+    Targets,
+    check_made,
+    delete_space_call,
+    job_call,
+    patch_space_call,
+    put_space_call,
+    spaces_call,
+)
 
 Result = TypeVar("Result")
 _RETRIES = Retries()
@@ -147,6 +158,70 @@ class UweClient:
             normalise: scale every vector to length 1.
         """
         return self._answer(embed_call(texts, tokens=tokens, normalise=normalise))
+
+    def rank_space(self, space: str, queries: str | Sequence[str], **options: Unpack[RankOptions]) -> Rankings:
+        """The best targets of any space for one query or several, without a task: zero-shot; see `RankOptions`."""
+        return self._answer(rank_space_call(space, queries, options))
+
+    def spaces(self) -> tuple[Space, ...]:
+        """All target spaces in use."""
+        return self._answer(spaces_call())
+
+    def put_space(self, name: str, targets: Targets, **facts: Unpack[SpaceFacts]) -> Job:
+        """Upload a target space, in place of the one of that name if there is one; needs a key with the scope `admin`.
+
+        The job goes on after this returns; `wait_for` waits for it.
+
+        Args:
+            name: of the space.
+            targets: see `Targets`.
+            facts: see `SpaceFacts`.
+        """
+        return self._answer(put_space_call(name, targets, facts))
+
+    def patch_space(
+        self,
+        name: str,
+        *,
+        put: Iterable[Mapping[str, Any]] = (),
+        remove: Iterable[str] = (),
+        fingerprint: str | None = None,
+    ) -> Job:
+        """Add, replace and remove targets of an uploaded space; needs a key with the scope `admin`.
+
+        Args:
+            name: of the space.
+            put: targets, in place of those of their ids.
+            remove: ids; absent ones are left alone.
+            fingerprint: of the index that is to be changed; `ConflictError` where another one is live.
+        """
+        return self._answer(patch_space_call(name, put, remove, fingerprint))
+
+    def delete_space(self, name: str) -> Job:
+        """Remove an uploaded space; needs a key with the scope `admin`."""
+        return self._answer(delete_space_call(name))
+
+    def job(self, identifier: str) -> Job:
+        """How far a change is."""
+        return self._answer(job_call(identifier))
+
+    def wait_for(self, job: Job, progress: Callable[[Job], None] = lambda _: None, seconds_between: float = 0.2) -> Job:
+        """The job when it is over.
+
+        Args:
+            job: as a change gave it.
+            progress: told each time the job was asked for.
+            seconds_between: two questions.
+
+        Raises:
+            JobFailedError: the change could not be made.
+        """
+        call = job_call(job.id)
+        while not job.over:
+            self._sleep(seconds_between)
+            job = self._answer(call)
+            progress(job)
+        return check_made(job, call)
 
     def tasks(self) -> tuple[Task, ...]:
         """All tasks of the service."""

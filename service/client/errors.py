@@ -7,7 +7,10 @@ ClientError
 ├── RefusedError           the request will not be answered as it stands (4xx)
 │   ├── UnauthorisedError  the key is missing, unknown, or may not do this (401, 403)
 │   ├── UnknownTaskError   no task of that name (404)
+│   ├── UnknownSpaceError  no target space of that name (404)
+│   ├── ConflictError      another version is live than the one named, or a space cannot be changed (409)
 │   └── TooLargeError      more queries, or longer ones, than one request may hold (413)
+├── JobFailedError         a change of a space was accepted, and could not be made
 ├── UnavailableError       not now: try again later (429, 502, 503, 504)
 └── ServerFaultError       a fault of the server; its log has it under the request id (other 5xx)
 
@@ -65,6 +68,18 @@ class UnauthorisedError(RefusedError):
 
 class UnknownTaskError(RefusedError):
     """There is no task of that name."""
+
+
+class UnknownSpaceError(RefusedError):
+    """There is no target space of that name."""
+
+
+class ConflictError(RefusedError):
+    """What is there now does not fit what was asked for; the message says what is there."""
+
+
+class JobFailedError(ClientError):
+    """A change of a space was accepted, and could not be made; the space is as it was."""
 
 
 class TooLargeError(RefusedError):

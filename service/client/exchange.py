@@ -30,9 +30,14 @@ _REQUEST_ID = "X-Request-ID"
 # What may be gone a moment later. A timeout while reading is not among them: the server is computing, and asking it
 # for the same again would make it slower still.
 _PASSING = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, httpx.ProxyError)
+_BY_CODE: dict[str, type[errors.ClientError]] = {
+    "unknown_task": errors.UnknownTaskError,
+    "unknown_space": errors.UnknownSpaceError,
+}
 _BY_STATUS: dict[int, type[errors.ClientError]] = {
     401: errors.UnauthorisedError,
     403: errors.UnauthorisedError,
+    409: errors.ConflictError,
     413: errors.TooLargeError,
     429: errors.UnavailableError,
     502: errors.UnavailableError,
@@ -46,7 +51,8 @@ class Call(Generic[Result]):
     """One request and how to read its answer; attempts share an id, by which the server's log knows them.
 
     Attributes:
-        content: the body, in JSON.
+        content: the body.
+        content_type: of the body.
         read: from the JSON of the answer to the result.
         repeated: whether to try again. All calls are safe to repeat; one that asks how things are now is not repeated.
     """
@@ -56,12 +62,13 @@ class Call(Generic[Result]):
     read: Callable[[Any], Result]
     content: bytes | None = None
     repeated: bool = True
+    content_type: str = "application/json"
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def headers(self) -> dict[str, str]:
         """Those of this request."""
-        kind = {"Content-Type": "application/json"} if self.content is not None else {}
+        kind = {"Content-Type": self.content_type} if self.content is not None else {}
         return {_REQUEST_ID: self.request_id, **kind}
 
 
@@ -89,6 +96,8 @@ class RankOptions(TypedDict, total=False):
         min_score: lowest score of a target.
         min_confidence: lowest confidence of a target.
         exclude: ids of targets that are not wanted.
+        fingerprint: of the index that is to be ranked; `ConflictError` where it is neither live nor the one before.
+        model_fingerprint: of the model that is to rank; `ConflictError` where another one does.
     """
 
     top_k: int | None
@@ -97,22 +106,26 @@ class RankOptions(TypedDict, total=False):
     min_score: float
     min_confidence: float
     exclude: Sequence[str]
+    fingerprint: str
+    model_fingerprint: str
 
 
 def rank_call(task: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
     """Rank the targets of a task for one query or several."""
-    texts = _several(queries)
-    path = f"/rank/{quote(task, safe='')}"
-    return Call("POST", path, partial(rankings_of, queries=len(texts)), _content(_asked(texts, options)))
+    return _rank_call(f"/rank/{quote(task, safe='')}", {}, queries, options)
+
+
+def rank_space_call(space: str, queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
+    """Rank the targets of a space for one query or several."""
+    return _rank_call("/rank", {"space": space}, queries, options)
 
 
 def rank_targets_call(
     queries: str | Sequence[str], targets: Sequence[str | Mapping[str, Any]], options: RankOptions
 ) -> Call[Rankings]:
     """Rank targets that are sent along for one query or several."""
-    texts = _several(queries)
-    body = _asked(texts, options) | {"targets": [one if isinstance(one, str) else dict(one) for one in targets]}
-    return Call("POST", "/rank", partial(rankings_of, queries=len(texts)), _content(body))
+    sent = [one if isinstance(one, str) else dict(one) for one in targets]
+    return _rank_call("/rank", {"targets": sent}, queries, options)
 
 
 def rerank_call(query: str, texts: Sequence[str], *, raw_scores: bool) -> Call[tuple[RankedText, ...]]:
@@ -180,11 +193,14 @@ def _several(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
 
 
-def _asked(queries: list[str], options: RankOptions) -> dict[str, Any]:
-    body: dict[str, Any] = {"queries": queries} | {name: value for name, value in options.items() if value is not None}
+def _rank_call(path: str, what: dict[str, Any], queries: str | Sequence[str], options: RankOptions) -> Call[Rankings]:
+    texts = _several(queries)
+    body: dict[str, Any] = (
+        what | {"queries": texts} | {name: value for name, value in options.items() if value is not None}
+    )
     if "exclude" in body:
         body["exclude"] = list(body["exclude"])
-    return body
+    return Call("POST", path, partial(rankings_of, queries=len(texts)), _content(body))
 
 
 def _content(body: Mapping[str, Any]) -> bytes:
@@ -211,8 +227,8 @@ def _refusal(call: Call[Any], response: httpx.Response) -> errors.ClientError:
 
 
 def _class_of(status: int, code: str) -> type[errors.ClientError]:
-    if code == "unknown_task":
-        return errors.UnknownTaskError
+    if code in _BY_CODE:
+        return _BY_CODE[code]
     if status < 400:  # a redirection is not followed: the key would go to whom it names
         return errors.InvalidResponseError
     return _BY_STATUS.get(status, errors.RefusedError if status < 500 else errors.ServerFaultError)

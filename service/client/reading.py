@@ -13,12 +13,14 @@ from service.client.results import (
     EmbeddedText,
     Embeddings,
     IndexSummary,
+    Job,
     ModelSummary,
     QueryResult,
     RankedText,
     Rankings,
     Readiness,
     ScoreExplanation,
+    Space,
     Target,
     Task,
     Token,
@@ -40,7 +42,7 @@ def rankings_of(body: Any, queries: int) -> Rankings:
         raise ValueError(f"{len(results)} results for {queries} queries")
     index = _of(dict, fields["index"])
     return Rankings(
-        task=_or_none(str, fields["task"]),
+        task=_of(str, fields["task"]),
         model=_model(fields["model"]),
         index=IndexSummary(space=_or_none(str, index["space"]), fingerprint=_of(str, index["fingerprint"])),
         results=results,
@@ -68,6 +70,28 @@ def embeddings_of(body: Any, texts: int) -> Embeddings:
 def tasks_of(body: Any) -> tuple[Task, ...]:
     """The list of tasks."""
     return tuple(map(_task, _of(list, _of(dict, body)["tasks"])))
+
+
+def spaces_of(body: Any) -> tuple[Space, ...]:
+    """The list of spaces."""
+    return tuple(map(_space, _of(list, _of(dict, body)["spaces"])))
+
+
+def job_of(body: Any) -> Job:
+    """A change of a space."""
+    fields = _of(dict, body)
+    error = None if fields["error"] is None else _of(dict, fields["error"])
+    return Job(
+        id=_of(str, fields["id"]),
+        space=_of(str, fields["space"]),
+        kind=_of(str, fields["kind"]),
+        state=_of(str, fields["state"]),
+        done=_of(int, fields["done"]),
+        total=_of(int, fields["total"]),
+        encoded=_of(int, fields["encoded"]),
+        fingerprint=_or_none(str, fields["fingerprint"]),
+        error=None if error is None else (_of(str, error["code"]), _of(str, error["message"])),
+    )
 
 
 def readiness_of(body: Any) -> Readiness:
@@ -176,6 +200,23 @@ def _task(body: Any) -> Task:
         exclude_query=_of(bool, fields["exclude_query"]),
         default_top_k=_of(int, fields["default_top_k"]),
         example=None if fields.get("example") is None else _of(str, fields["example"]),
+    )
+
+
+def _space(body: Any) -> Space:
+    fields = _of(dict, body)
+    return Space(
+        name=_of(str, fields["name"]),
+        kind=_of(str, fields["kind"]),
+        language=_of(str, fields["language"]),
+        licence=_or_none(str, fields.get("licence")),
+        attribution=_or_none(str, fields.get("attribution")),
+        fingerprint=_of(str, fields["fingerprint"]),
+        index_fingerprint=_of(str, fields["index_fingerprint"]),
+        targets=_of(int, fields["targets"]),
+        editable=_of(bool, fields.get("editable", False)),
+        warnings=tuple(_of(str, warning) for warning in _of(list, fields.get("warnings", []))),
+        previous_fingerprint=_or_none(str, fields.get("previous_fingerprint")),
     )
 
 

@@ -110,10 +110,10 @@ class Rankings:
     The same fingerprints of model and index give the same rankings.
 
     Attributes:
-        task: None where the targets came with the request.
+        task: `zero-shot` where none was named.
     """
 
-    task: str | None
+    task: str
     model: ModelSummary
     index: IndexSummary
     results: tuple[QueryResult, ...]
@@ -181,6 +181,59 @@ class Task:
     exclude_query: bool
     default_top_k: int
     example: str | None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A target space of the service.
+
+    Attributes:
+        index_fingerprint: what `fingerprint` names in requests.
+        editable: uploaded, and so to be changed by requests.
+        warnings: what to know before its rankings are believed.
+        previous_fingerprint: of the version before, which requests may name still; None where there is none.
+    """
+
+    name: str
+    kind: str
+    language: str
+    licence: str | None
+    attribution: str | None
+    fingerprint: str
+    index_fingerprint: str
+    targets: int
+    editable: bool
+    warnings: tuple[str, ...]
+    previous_fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A change of a space, and how far it was when it was asked for.
+
+    Attributes:
+        kind: `put`, `patch` or `delete`.
+        state: `queued`, `running`, `finished`, `failed` or `cancelled`.
+        done, total: targets of the version that is made.
+        encoded: of those that are done, the ones whose text was not known.
+        fingerprint: of the index that became live.
+        error: why it failed, as code and message.
+    """
+
+    id: str
+    space: str
+    kind: str
+    state: str
+    done: int
+    total: int
+    encoded: int
+    fingerprint: str | None
+    error: tuple[str, str] | None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state not in ("queued", "running")
 
 
 @dataclass(frozen=True)

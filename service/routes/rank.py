@@ -1,4 +1,4 @@
-"""`POST /rank/{task}`: the targets of a task, ranked for one query or several."""
+"""`POST /rank/{task}` and `POST /rank`: the targets of a task or of any space, ranked for one query or several."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from starlette.requests import ClientDisconnect
 
 from service.access_log import note_texts
 from service.answers import AnswerSource, response_parts
+from service.batching import Pins
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
 from service.schemas import ErrorResponse, RankRequest, RankResponse
 from service.settings import Settings
+from service.state import Loaded, ServiceState
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError
 from uwe_core.tasks import RankingTask
 
 router = APIRouter(tags=["ranking"])
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
+    status: {"model": ErrorResponse} for status in (404, 408, 409, 413, 422, 500, 503)
 }
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
 CLIENT_GONE = 499
@@ -39,16 +41,24 @@ async def rank(
     loaded: Ready,
 ) -> Response:
     """Rank the target space of a task for each query, best targets first."""
+    return await answer(loaded.engine.task(task), body, request, state, loaded)
+
+
+async def answer(
+    task: RankingTask, body: RankRequest, request: Request, state: ServiceState, loaded: Loaded
+) -> Response:
+    """The response to a request for a task, from the space as it was when the request came."""
     note_texts(request, body.texts)
-    check_limits(body, loaded.engine.task(task), state.settings)
-    check_calibrated(body, task, loaded.engine)
-    state.metrics.request_queries.labels(task).observe(len(body.texts))
+    check_limits(body, task, state.settings)
+    check_calibrated(body, task.name, loaded.engine)
+    source = loaded.batcher.source(task, Pins(body.fingerprint, body.model_fingerprint))
+    state.metrics.request_queries.labels(task.name).observe(len(body.texts))
     try:
         async with while_connected(request):
-            results = await loaded.batcher.rank(task, body.texts, body.top_k, body.narrowing, explain=body.explain)
+            results = await loaded.batcher.rank(source, body.texts, body.top_k, body.narrowing, explain=body.explain)
     except ClientDisconnect:
         return Response(status_code=CLIENT_GONE)
-    return respond(loaded.batcher.source(task), results)
+    return respond(source, results)
 
 
 def respond(source: AnswerSource, results: Sequence[bytes]) -> Response:

@@ -162,7 +162,7 @@ def test_the_rankers_explanations_sum_to_the_scores_it_gave(
         (of_query,) = ranker.encode(ranker.tokenise([query]))
         (targets,) = ranker.rank("find", [query]).rankings
         assert all(target.explanation is None for target in targets)
-        explanation = ranker.explain(TASK, query, of_query, targets[1:])
+        explanation = ranker.explain(ranker.spaces[TASK.target_space], query, of_query, targets[1:])
         assert len(explanation.query_tokens) == len(of_query)
         for target, why in zip(targets[1:], explanation.targets, strict=True):
             total = sum(pair.contribution for pair in why.pairs) + sum(why.rest)

@@ -10,7 +10,7 @@ from uwe_core.errors import ConfigurationError, EmptyTextError, FingerprintError
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import CheckpointInfo, UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import STAGES, Candidates, RankableSpace, RankedTarget, Ranker
+from uwe_core.ranker import GIVEN_TASK, STAGES, Candidates, RankableSpace, RankedTarget, Ranker
 from uwe_core.scoring.candidates import CandidateConfig, CandidateIndex
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
@@ -83,10 +83,10 @@ def test_top_k_has_a_default_and_is_bounded_by_the_space(ranker: Ranker) -> None
 def test_pages_are_the_ranking_in_pieces_and_what_is_excluded_is_as_if_absent(ranker: Ranker) -> None:
     task = ranker.task("find")
     tokens = ranker.encode(ranker.tokenise(["nurse"]))
-    (scores,) = ranker.score("jobs", tokens)
+    (scores,) = ranker.score(ranker.spaces["jobs"], tokens)
 
     def select(top_k: int, narrowing: Narrowing) -> list[RankedTarget]:
-        return ranker.select(task, "nurse", scores, 3, top_k, narrowing)
+        return ranker.select(ranker.spaces["jobs"], task, "nurse", scores, 3, top_k, narrowing)
 
     before = scores.clone()
     whole = select(9, WHOLE)
@@ -120,12 +120,12 @@ def test_truncation_is_reported_and_stages_are_timed(ranker: Ranker) -> None:
 def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker: Ranker) -> None:
     queries = ["nurse", "bake bread"]
     tokens = ranker.encode(ranker.tokenise(queries))
-    scores = ranker.score("jobs", tokens)
+    scores = ranker.score(ranker.spaces["jobs"], tokens)
     before = scores.clone()
     for name in ("alike", "find"):  # the first leaves the query out, and must not leave it out of the shared scores
         task = ranker.task(name)
         rankings = [
-            ranker.select(task, query, row, int(count), 4)
+            ranker.select(ranker.spaces["jobs"], task, query, row, int(count), 4)
             for query, row, count in zip(queries, scores, tokens.token_counts, strict=True)
         ]
         assert rankings == ranker.rank(name, queries, 4).rankings
@@ -137,16 +137,16 @@ def test_over_targets_of_the_moment_it_ranks_as_over_a_space_of_them(ranker: Ran
     space = TargetSpace.from_columns(
         SpaceInfo(name="moment"), {"id": list("abcd"), "text": texts, "level": [3, 2, 0, 1]}
     )
-    over = ranker.over(space, list(ranker.encode(ranker.tokenise(texts))))
-    assert (over.model, over.encoding, list(over.spaces)) == (ranker.model, ranker.encoding, ["moment"])
-    (task,) = over.tasks.values()
-    index = TokenIndex.build(ranker.model.encoder, space)
-    of_space = Ranker(ranker.model, {"moment": RankableSpace(ranker.model, space, index)}, {task.name: task})
-    for found, expected in zip(
-        over.rank(task.name, ["nurse", "bake"]).rankings,
-        of_space.rank(task.name, ["nurse", "bake"]).rankings,
-        strict=True,
-    ):
+    given = ranker.given(space, list(ranker.encode(ranker.tokenise(texts))))
+    of_space = RankableSpace(ranker.model, space, TokenIndex.build(ranker.model.encoder, space))
+    queries = ["nurse", "bake"]
+    tokens = ranker.encode(ranker.tokenise(queries))
+
+    def rankings(rankable: RankableSpace) -> list[list[RankedTarget]]:
+        rows = zip(queries, ranker.score(rankable, tokens), tokens.token_counts, strict=True)
+        return [ranker.select(rankable, GIVEN_TASK, query, row, int(count), 10) for query, row, count in rows]
+
+    for found, expected in zip(rankings(given), rankings(of_space), strict=True):
         assert [(target.id, target.metadata, target.rank) for target in found] == [
             (target.id, target.metadata, target.rank) for target in expected
         ]
@@ -189,7 +189,16 @@ def test_candidates_rank_as_all_targets_do_where_the_space_is_small(model: UweMo
         assert [target.score for target in found] == pytest.approx([target.score for target in expected], abs=1e-5)
     (all_scored,), (proposed,) = ranker.space_summaries().values(), by_candidates.space_summaries().values()
     assert (all_scored.candidates, proposed.candidates) == (None, CandidateConfig(count=2))
-    assert all_scored.index_fingerprint == index.fingerprint != proposed.index_fingerprint
+    assert len({all_scored.index_fingerprint, index.fingerprint, proposed.index_fingerprint}) == 3
+
+
+def test_whatever_decides_an_answer_beside_the_model_is_in_the_fingerprint(model: UweModel) -> None:
+    index = TokenIndex.build(model.encoder, SPACE)
+    plain = TargetSpace(SPACE.info, SPACE.ids, SPACE.texts)
+    assert RankableSpace(model, plain, index).fingerprint == index.fingerprint
+    changed = SPACE.metadata.set_column(0, "level", [[1, 2, 2, 4]])
+    spaces = [SPACE, plain, TargetSpace(SPACE.info, SPACE.ids, SPACE.texts, changed)]
+    assert len({RankableSpace(model, space, index).fingerprint for space in spaces}) == 3
 
 
 def test_candidates_of_another_token_index_stop_the_start(model: UweModel) -> None:

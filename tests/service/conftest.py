@@ -20,7 +20,8 @@ from uwe_core.explanation import Explanation, Pair, TargetExplanation
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import RankableSpace, RankedTarget, Ranker, RankerDescription, SpaceSummary
+from uwe_core.ranker import RankableSpace, RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.served_spaces import ServedSpaces
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks
 from uwe_core.text import unreadable_reason
@@ -32,6 +33,18 @@ TARGETS = 30
 ENCODING = EncodingSummary(
     "onnx", "int8", 3, ("avx2", "avx512f"), (Trial("onnx", "int8", {"1x8": 2.0, "16": 30.0}, 1.5, 0.25),)
 )
+
+
+class FakeSpace:
+    """A version of a space without an index."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fingerprint = "b" * 64
+
+    def summary(self) -> SpaceSummary:
+        info = SpaceInfo(name=self.name, licence="CC0-1.0", attribution="by us")
+        return SpaceSummary(info, "a" * 64, self.fingerprint, "float32", TARGETS, 90, 999)
 
 
 class FakeRanker:
@@ -54,6 +67,8 @@ class FakeRanker:
 
     def __init__(self) -> None:
         self.description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
+        self.served: Any = ServedSpaces({name: FakeSpace(name) for name in ("sample-skills", "sample-jobs")})
+        self.model: Any = None
         self.fails: BaseException | None = None
         self.poison: str | None = None
         self.release = threading.Event()
@@ -74,11 +89,7 @@ class FakeRanker:
         return self.tasks[name]
 
     def space_summaries(self) -> dict[str, SpaceSummary]:
-        summaries = {}
-        for name in ("sample-skills", "sample-jobs"):
-            info = SpaceInfo(name=name, licence="CC0-1.0", attribution="by us")
-            summaries[name] = SpaceSummary(info, "a" * 64, "b" * 64, "float32", TARGETS, 90, 999)
-        return summaries
+        return {name: space.summary() for name, space in self.served.live.items()}
 
     def spans(self, texts: Sequence[str]) -> list[list[TokenSpan]]:
         return [characters(text) for text in texts]
@@ -103,12 +114,13 @@ class FakeRanker:
         self.passes.append(texts)
         return TokenEmbeddings.from_texts([torch.tensor(ids).float()[:, None] for ids in tokenised.token_ids])
 
-    def score(self, space: str, queries: TokenEmbeddings) -> torch.Tensor:
-        self.scored.append((space, len(queries)))
+    def score(self, space: FakeSpace, queries: TokenEmbeddings) -> torch.Tensor:
+        self.scored.append((space.name, len(queries)))
         return -(queries.token_counts[:, None] - torch.arange(TARGETS)[None, :]).abs().float()
 
     def select(
         self,
+        rankable: FakeSpace,
         task: RankingTask,
         query: str,
         scores: torch.Tensor,
@@ -138,7 +150,7 @@ class FakeRanker:
         return [target for target in page if narrowing.accepts(target.score, target.confidence)]
 
     def explain(
-        self, task: RankingTask, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]
+        self, rankable: FakeSpace, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]
     ) -> Explanation:
         assert [[ord(character)] for character in query] == query_tokens.tolist()
         self.explained.append((query, [target.id for target in targets]))

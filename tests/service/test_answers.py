@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.answers import AnswerSource, query_json, response_parts
 from service.schemas import RankResponse
-from tests.service.conftest import ENCODING, FakeRanker
+from tests.service.conftest import ENCODING, FakeRanker, FakeSpace
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation
 from uwe_core.narrowing import Narrowing
@@ -76,9 +76,11 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
     key = source(ranker).key("nurse", 10)
     assert key == source(FakeRanker()).key("nurse", 10)
     ranker.description = RankerDescription("fake", "e" * 64, "cpu", ENCODING)
+    another_index: Any = FakeSpace("sample-skills")
+    another_index.fingerprint = "c" * 64
     others = [
         source(ranker).key("nurse", 10),  # another model
-        AnswerSource(ranker.tasks["skillsim"], "fake", "f" * 64, "another index").key("nurse", 10),
+        AnswerSource.of(FakeRanker(), ranker.tasks["skillsim"], another_index).key("nurse", 10),
         AnswerSource.of(FakeRanker(), ranker.tasks["skillnorm"]).key("nurse", 10),
         source(FakeRanker()).key("Nurse", 10),
         source(FakeRanker()).key("nurse", 9),

@@ -265,7 +265,7 @@ def test_equal_queries_that_wait_together_are_computed_once(entries: int) -> Non
 
     class Counting(FakeRanker):
         def select(self, *args: Any) -> Any:
-            selected.append(args[1])
+            selected.append(args[2])
             return super().select(*args)
 
     async def test(batcher: Batcher, ranker: FakeRanker) -> None:

@@ -398,7 +398,7 @@ def test_what_may_pass_is_tried_again_more_and_more_slowly(failure: Any) -> None
         (httpx.UnsupportedProtocol("ftp"), uwe.NoAnswerError, "no_answer"),
         (refused(401), uwe.UnauthorisedError, "a_code"),
         (refused(403), uwe.UnauthorisedError, "a_code"),
-        (refused(409), uwe.RefusedError, "a_code"),
+        (refused(409), uwe.ConflictError, "a_code"),
         (httpx.Response(500, text="oops"), uwe.ServerFaultError, "internal_server_error"),
         (httpx.Response(307, headers={"Location": "http://elsewhere"}), uwe.InvalidResponseError, "temporary_redirect"),
         (httpx.Response(200, text="hello"), uwe.InvalidResponseError, "invalid_response"),

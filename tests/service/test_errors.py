@@ -23,7 +23,12 @@ def all_errors() -> list[type[errors.UweError]]:
 def test_every_error_has_a_status(error: type[errors.UweError]) -> None:
     status, _ = STATUSES[error]
     branch = next(base for base in error.__mro__ if base.__base__ is errors.UweError)
-    expected = {"InputError": range(400, 500), "AccessError": (401, 403, 429), "UnavailableError": (503,)}
+    expected = {
+        "InputError": range(400, 500),
+        "ConflictError": (409,),
+        "AccessError": (401, 403, 429),
+        "UnavailableError": (503,),
+    }
     assert status in expected.get(branch.__name__, (500,))
 
 

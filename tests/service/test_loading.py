@@ -12,6 +12,7 @@ import torch
 from service.loading import load_ranker
 from service.schemas import Space
 from service.settings import Settings
+from service.space_status import SpaceStatus
 from tests.fakes import save_tiny_model
 from uwe_core.errors import ConfigurationError
 from uwe_core.scoring.candidates import CandidateConfig
@@ -49,7 +50,10 @@ def test_a_space_with_candidates_is_ranked_by_them_and_the_others_are_not(tmp_pa
         load_ranker(settings_of(tmp_path, model=model, precompute=False), lambda _: None)
     ranker = load_ranker(settings_of(tmp_path, model=model), told.append)
     assert "opening the candidate index of 'tiny-skills'" in told
-    spaces = {name: Space.of(summary) for name, summary in ranker.space_summaries().items()}
+    spaces = {
+        name: Space.of(summary, SpaceStatus(editable=False, warnings=()))
+        for name, summary in ranker.space_summaries().items()
+    }
     assert spaces["tiny-skills"].candidates == CandidateConfig(count=10)
     assert spaces["tiny-jobs"].candidates is None
     assert len(ranker.rank("job2skill", ["nurse"], 20).rankings[0]) == 20
