@@ -11,20 +11,24 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from service.access_log import AccessLog
 from service.authentication import AuthenticationMiddleware, Callers
 from service.body_limit import BodyLimitMiddleware
 from service.contract import describe_keys, describe_uploads
 from service.engine import RankingEngine
 from service.errors import install_error_handlers
-from service.keys import Scope
+from service.keys import KeyRing, Scope
 from service.loading import load_ranker
-from service.observability import REQUEST_ID_HEADER, Metrics, RequestMiddleware
+from service.observability import Metrics
+from service.request_id import REQUEST_ID_HEADER
+from service.request_middleware import RequestMiddleware
 from service.routes import batch, catalogue, embed, extract, health, jobs, rank, rerank, spaces, zero_shot
 from service.routes.playground import add_playground
 from service.safe_headers import SafeHeadersMiddleware
 from service.settings import Settings
 from service.state import ServiceState
-from uwe_core.errors import ShuttingDownError
+from service.traces import Traces
+from uwe_core.errors import ConfigurationError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +40,19 @@ _DESCRIPTION = """Ranks skills and jobs for any text of the labour market.
 then an exact score of every target."""
 
 
-def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastAPI:
+def create_app(settings: Settings, engine: RankingEngine | None = None, traces: Traces | None = None) -> FastAPI:
     """The application.
 
     Args:
         settings: of this application.
         engine: what ranks; loaded from the settings in the background where None.
+        traces: makes traces; by the setting `tracing` where None.
+
+    Raises:
+        ConfigurationError: tracing that cannot be.
     """
+    if traces is None and settings.tracing:
+        traces = _traces_to_collector()
     tasks = engine.tasks if engine else settings.all_tasks
     state = ServiceState(settings, Metrics(tasks, [key.name for key in settings.api_keys]))
 
@@ -59,6 +69,8 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
         if loading is not None:
             loading.cancel()
         state.close()
+        if traces is not None:
+            traces.close()
 
     app = FastAPI(
         title="Unified Work Embeddings",
@@ -69,7 +81,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
         redoc_url="/redoc" if settings.docs_pages else None,
     )
     app.state.service = state
-    _add_middleware(app, state)
+    _add_middleware(app, state, traces)
     install_error_handlers(app)
     for routes in (rank, batch, extract, zero_shot, rerank, embed, catalogue, spaces, jobs, health):
         app.include_router(routes.router)
@@ -80,7 +92,7 @@ def create_app(settings: Settings, engine: RankingEngine | None = None) -> FastA
     return app
 
 
-def _add_middleware(app: FastAPI, state: ServiceState) -> None:
+def _add_middleware(app: FastAPI, state: ServiceState, traces: Traces | None) -> None:
     """Innermost first.
 
     CORS stands before the door, since a browser asks without a key whether it may ask; it and the safe headers stand
@@ -95,7 +107,9 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
     )
     metrics_scope: Scope | None = "admin" if settings.metrics_need_admin else None
     app.add_middleware(AuthenticationMiddleware, callers=Callers(settings), metrics_scope=metrics_scope)
-    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    log = AccessLog(with_texts=settings.log_texts)
+    ring = KeyRing(settings.api_keys)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics, log=log, ring=ring, traces=traces)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -105,6 +119,16 @@ def _add_middleware(app: FastAPI, state: ServiceState) -> None:
             expose_headers=["Retry-After", REQUEST_ID_HEADER],
         )
     app.add_middleware(SafeHeadersMiddleware)
+
+
+def _traces_to_collector() -> Traces:
+    try:
+        from service.otel import traces_to_collector  # noqa: PLC0415 - an optional extra, imported only where it is used
+    except ImportError as error:
+        raise ConfigurationError(
+            "tracing is true, and OpenTelemetry is not installed: pip install 'unified-work-embeddings[tracing]'"
+        ) from error
+    return traces_to_collector()
 
 
 async def _look_around(state: ServiceState) -> None:

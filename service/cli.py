@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from service.app import create_app
 from service.connection import ServerConfig
 from service.keys import SCOPES, ApiKey, digest, new_key
+from service.logs import configure_logs
 from service.settings import Settings
 from service.state import ServiceState
 from uwe_core.errors import ConfigurationError, UweError
@@ -77,12 +78,14 @@ def serve(
     """Serve rankings over HTTP. Everything else is set by UWE_... variables or the file UWE_SETTINGS names."""
     if context.invoked_subcommand is not None:
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings.load(**given)
+    configure_logs(settings.log_format, settings.log_level)
     server = Server(settings)
     if settings.api_keys and settings.allow_anonymous:
         logger.warning("keys are configured, and requests without one are answered too: allow_anonymous is true")
+    if settings.log_texts:
+        logger.warning("the texts that callers send are logged: log_texts is true")
     server.run()
     if server.failure is not None:
         raise server.failure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
@@ -25,6 +26,8 @@ UNKNOWN: Final = "unknown"
 _PREFIX = "uwe_"
 _RANDOM_BYTES = 32
 _BEARER = b"bearer "
+# With its beginning, or the random part alone.
+_KEY_FORM = re.compile(rb"uwe_|\A[A-Za-z0-9_-]{43}\Z", re.IGNORECASE)
 
 
 class ApiKey(BaseModel):
@@ -55,6 +58,11 @@ def digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
+def looks_like_key(text: bytes) -> bool:
+    """Whether something a caller sent may be one of our keys, known here or not, or hold one."""
+    return _KEY_FORM.search(text) is not None
+
+
 def presented_keys(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     """The distinct keys in a request's headers (names in lower case): `X-API-Key` and `Authorization: Bearer`."""
     found = set()
@@ -71,6 +79,14 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         self._keys = [(bytes.fromhex(key.sha256), key) for key in keys]
+
+    def knows(self, presented: bytes) -> bool:
+        """Whether this is one of the configured keys."""
+        try:
+            self.find(presented)
+        except UnknownKeyError:
+            return False
+        return True
 
     def find(self, presented: bytes) -> ApiKey:
         """The configured key that this is.

@@ -1,36 +1,29 @@
-"""Metrics for Prometheus, request ids, the log of requests, and the middleware that keeps them."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
-import logging
 import re
-import time
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from service.errors import unexpected_response
 from service.keys import ANONYMOUS, UNKNOWN
 from service.space_status import JOB_KINDS, LAST_STATES
 from uwe_core.ranker import STAGES, RankerDescription, SpaceSummary, Stage
 from uwe_core.tasks import ZERO_SHOT
 
-logger = logging.getLogger(__name__)
-
 ServiceStage = Stage | Literal["wait", "explain", "serialise"]
 SERVICE_STAGES: tuple[ServiceStage, ...] = ("wait", *STAGES, "explain", "serialise")
 CacheName = Literal["answer", "embedding"]
 _CACHES: tuple[CacheName, ...] = ("answer", "embedding")
-REQUEST_ID_HEADER = "X-Request-ID"
 _RANK_PATH = re.compile(r"/rank(?:/([^/]+))?")
 # Routes for texts of the moment, as they stand in the label `task`; no task has a name with a slash.
 _ROUTES = {"/embed": "/embed", "/rerank": "/rerank", "/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Fine where a request should be, half a millisecond to thirty, and coarse where it should not.
 _SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.012, 0.014, 0.016, 0.018, 0.020,
@@ -44,6 +37,24 @@ _STATUSES = ("200", "408", "409", "413", "422", "499", "500", "503")
 _KEY_STATUSES = ("200", "202", "403", "404", "405", "408", "409", "413", "422", "429", "499", "500", "503")
 _AT_THE_DOOR = frozenset({401, 403, 429})
 _OTHER_TASK = "unknown"  # labels never come from what a caller wrote
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a request went.
+
+    Attributes:
+        template: the path as it is declared; `unknown` where there is no such route, or nobody looked for it.
+        task: its name, `unknown` for one that is not there; None for a route without a task.
+    """
+
+    template: str
+    task: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The template with the task in its place."""
+        return self.template if self.task is None else self.template.replace("{task}", self.task)
 
 
 class Metrics:
@@ -191,68 +202,12 @@ class Metrics:
         if task is not None and status not in _AT_THE_DOOR:
             self.request_seconds.labels(task, str(status)).observe(seconds)
 
-    def harmless_path(self, scope: Scope) -> str:
-        """A path for the log in which nothing stands that a caller made up."""
+    def route(self, scope: Scope) -> Route:
+        """Where a request went, in words of ours alone: nothing of it is what a caller made up."""
         named = _RANK_PATH.fullmatch(scope["path"])
         if named and named[1]:
-            return f"/rank/{self._known_task(named[1])}"
-        return getattr(scope.get("route"), "path", "unknown")
+            return Route("/rank/{task}", self._known_task(named[1]))
+        return Route(getattr(scope.get("route"), "path", "unknown"))
 
     def _known_task(self, name: str) -> str:
         return name if name in self._tasks else _OTHER_TASK
-
-
-class RequestMiddleware:
-    """Gives each request an id (the caller's own where it is harmless), measures it, logs it, and answers faults."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        state = scope.setdefault("state", {})
-        request_id = state["request_id"] = _request_id(scope)
-        start = time.perf_counter()
-        status = None
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_with_id)
-        except Exception as error:
-            if status is not None:
-                raise
-            await unexpected_response(request_id, error)(scope, receive, send_with_id)
-        finally:
-            seconds = time.perf_counter() - start
-            answered = 500 if status is None else status
-            self.metrics.observe_request(
-                scope["path"], answered, seconds, state.get("key_name"), state.get("measured_task")
-            )
-            self._log(scope, answered, seconds)
-
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        if not logger.isEnabledFor(logging.INFO):
-            return
-        client, state = scope.get("client"), scope["state"]
-        logger.info(
-            "%s %s %s: %d in %.1f ms, key %s, request %s", client[0] if client else "-", scope["method"],
-            self.metrics.harmless_path(scope), status, seconds * 1000, state.get("key_name", "-"), state["request_id"],
-        )  # fmt: skip
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID_HEADER.lower().encode() and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            given: str = value.decode("latin-1")
-            return given
-    return uuid.uuid4().hex

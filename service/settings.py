@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from service.keys import ApiKey, Scope
+from service.logs import LogFormat, LogLevel
 from uwe_core.backends.interface import BackendSetting, PrecisionSetting
 from uwe_core.catalogue import SpaceSource
 from uwe_core.errors import ConfigurationError
@@ -138,6 +139,13 @@ class Settings(BaseSettings):
     )
     max_header_bytes: int = Field(default=16_384, ge=256, description="Most bytes of one request's URL and headers.")
     max_connections: int = Field(default=1000, ge=1, description="Open connections; more are closed at once.")
+
+    log_format: LogFormat = Field(default="text", description="Lines of the log: `text` for people, or `json`.")
+    log_level: LogLevel = Field(default="info", description="Least that is logged: `debug` to `error`.")
+    log_texts: bool = Field(default=False, description="Log the texts that callers send, too.")
+    tracing: bool = Field(
+        default=False, description="Send traces to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names."
+    )
 
     @model_validator(mode="before")
     @classmethod

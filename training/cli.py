@@ -36,6 +36,7 @@ from training.precompute import precompute as precompute_spaces
 from training.precompute import wanted_exports
 from training.rank_cli import rank_command
 from training.scoring_cli import benchmark_scoring
+from training.sharded_index import ShardedIndexes
 from training.terminal import print_whole
 from training.train_cli import train_command
 from training.workbench.baselines.specification import build_models
@@ -45,6 +46,7 @@ from training.workbench.report import Report
 from training.workbench.results import ResultStore
 from training.workbench.space_pair import pair_entry
 from training.workbench.worst import worst_queries
+from training.worker_options import Address, OnRay, Threads, Workers, chosen_runner
 from uwe_core.backends.making import make_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
@@ -98,6 +100,10 @@ def precompute(  # noqa: PLR0913, PLR0917 - a command has as many options as it 
     aliases: Annotated[
         str | None, typer.Option(help="Of the named spaces: the column of aliases to be matched too.")
     ] = None,
+    ray: OnRay = False,
+    workers: Workers = None,
+    address: Address = None,
+    threads: Threads = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
 ) -> None:
@@ -107,14 +113,16 @@ def precompute(  # noqa: PLR0913, PLR0917 - a command has as many options as it 
     catalogue = SpaceCatalogue(home, aliases=dict.fromkeys(spaces or (), aliases) if aliases else {})
     ways = wanted_exports(export or ())
     loaded = UweModel.from_pretrained(model, device=device)
-    for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates):
-        verb = "reused" if done.reused else "built"
-        manifest, targets = done.index.manifest, len(done.space)
-        matched_too = f"{manifest.targets - targets:,} aliases, " if manifest.targets > targets else ""
-        typer.echo(
-            f"{done.space.info.name}: {verb}, {targets:,} targets, {matched_too}{manifest.tokens:,} tokens, "
-            f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
-        )
+    with chosen_runner(ray, workers, address, threads) as runner:
+        build = None if runner is None else ShardedIndexes(model, loaded, device, home, dtype, runner).build
+        for done in precompute_spaces(loaded, catalogue, spaces or catalogue.names, dtype, candidates, build):
+            verb = "reused" if done.reused else "built"
+            manifest, targets = done.index.manifest, len(done.space)
+            matched_too = f"{manifest.targets - targets:,} aliases, " if manifest.targets > targets else ""
+            typer.echo(
+                f"{done.space.info.name}: {verb}, {targets:,} targets, {matched_too}{manifest.tokens:,} tokens, "
+                f"{done.index.nbytes / 1e6:,.1f} MB, {manifest.truncated_targets} truncated"
+            )
     for backend, precision in ways:
         make_backend(loaded.encoder, backend, precision, cpu_quota(), catalogue.exports)
         typer.echo(f"exported for {backend} in {precision}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from training.terminal import progress_bar
 from uwe_core.backends.choosing import Candidate
@@ -13,7 +15,10 @@ from uwe_core.errors import InputError
 from uwe_core.model import UweModel
 from uwe_core.scoring.candidates import CandidateKind, open_or_build_candidates
 from uwe_core.target_space import TargetSpace
-from uwe_core.token_index import StorageType, TokenIndex, open_or_build
+from uwe_core.token_index import Progress, StorageType, TokenIndex, open_or_build
+
+# Makes the token index of a space; told of the targets done and their total.
+IndexBuild: TypeAlias = Callable[[TargetSpace, Progress], TokenIndex]
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ def precompute(
     names: Sequence[str],
     dtype: StorageType,
     candidates: CandidateKind | None = None,
+    build: IndexBuild | None = None,
 ) -> Iterator[Precomputed]:
     """Build the indexes that are missing or cannot be used; each is saved as soon as it is done.
 
@@ -40,11 +46,13 @@ def precompute(
         names: of the spaces.
         dtype: in which token embeddings are stored.
         candidates: kind of the candidate index that each space is given too; none where None.
+        build: makes a token index and tells its progress; this process alone where None.
     """
     spaces = [catalogue.open(name) for name in names]  # every name is checked before any work starts
     for space in spaces:
         with progress_bar(space.info.name) as bar:
-            index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update)
+            made = None if build is None else partial(build, space, bar.update)
+            index = open_or_build(catalogue.indexes, model.encoder, space, dtype, bar.update, made)
         if candidates is not None:
             open_or_build_candidates(catalogue.indexes, index, candidates)
         yield Precomputed(space, index, reused=not bar.moved)

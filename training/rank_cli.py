@@ -12,18 +12,20 @@ import typer
 
 from training.options import Device, Home, Model
 from training.ranking.answers import Answer
+from training.ranking.bulk import BulkRanking, ranked_in_bulk
 from training.ranking.filters import filter_fields, filter_of
 from training.ranking.here import rank_here, ranker_of
 from training.ranking.outputs import Put, json_lines, parquet_rows, tables
 from training.ranking.queries import QuerySource, file_queries, given_queries, piped_queries
 from training.ranking.there import client_of, rank_there
 from training.terminal import progress_bar
+from training.worker_options import Address, OnRay, Threads, Workers, chosen_runner
 from uwe_core.home import default_home
 from uwe_core.narrowing import Narrowing
 from uwe_core.tasks import standard_task
 
 # What a server decides for itself.
-_LOCAL = ("model", "taxonomy", "device", "home")
+_LOCAL = ("model", "taxonomy", "device", "home", "ray", "workers", "address", "threads")
 
 
 def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
@@ -45,6 +47,10 @@ def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
     api_key: Annotated[
         str | None, typer.Option(help="Of the service; better in the environment.", envvar="UWE_API_KEY")
     ] = None,
+    ray: OnRay = False,
+    workers: Workers = None,
+    address: Address = None,
+    threads: Threads = None,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008 - typer reads defaults once
 ) -> None:
@@ -57,11 +63,17 @@ def rank_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
         with client_of(server or "", api_key) as client:
             answers = rank_there(client, task, source.read(), top_k, batch_size, fields)
             _write(answers, source, out, as_json, batch_size)
-    else:
-        ranker = ranker_of(chosen, model, device, home)
-        narrowing = Narrowing(filter=filter_of(fields))
-        answers = rank_here(ranker, task, source.read(), top_k, batch_size, narrowing)
-        _write(answers, source, out, as_json, batch_size)
+        return
+    narrowing = Narrowing(filter=filter_of(fields))
+    with chosen_runner(ray, workers, address, threads) as runner:
+        if runner is None:
+            ranker = ranker_of(chosen, model, device, home)
+            answers = rank_here(ranker, task, source.read(), top_k, batch_size, narrowing)
+            _write(answers, source, out, as_json, batch_size)
+        elif out is not None:
+            ranking = BulkRanking(chosen, model, device, home, top_k, batch_size, narrowing)
+            with ranked_in_bulk(ranking, source.read(), out, runner) as answers:
+                _write(answers, source, out, as_json, batch_size)
 
 
 def _refuse_contradictions(
@@ -78,6 +90,8 @@ def _refuse_contradictions(
         raise typer.BadParameter("--column is for --file")
     if out and as_json:
         raise typer.BadParameter("give --json or --out, not both")
+    if context.params["ray"] and not out:
+        raise typer.BadParameter("--ray keeps what is finished beside a file: name it with --out")
     if out and out.suffix.lower() != ".parquet":
         raise typer.BadParameter(f"--out writes Parquet: name a file that ends in .parquet, not {out.name}")
     if context.params["server"]:

@@ -154,11 +154,15 @@ class TokenEncoder:
     def batches(self, tokenised: TokenisedTexts, tokens_per_batch: int = TOKENS_PER_BATCH) -> Iterator[EncodedBatch]:
         """Encode in order of length, shortest first, so that batches are bounded by tokens and hardly padded."""
         for positions in length_sorted_batches([len(ids) for ids in tokenised.token_ids], tokens_per_batch):
-            ids = [tokenised.token_ids[position] for position in positions]
-            with torch.inference_mode():
-                tokens = self.hidden(ids) if self.backend is None else self.backend.encode(ids)
-                offsets = torch.tensor([0, *(len(row) for row in ids)]).cumsum(0)
-                yield EncodedBatch(positions, TokenEmbeddings(tokens, offsets))
+            yield self.encode_batch(tokenised, positions)
+
+    @torch.inference_mode()
+    def encode_batch(self, tokenised: TokenisedTexts, positions: Sequence[int]) -> EncodedBatch:
+        """The texts at some positions in one forward pass."""
+        ids = [tokenised.token_ids[position] for position in positions]
+        tokens = self.hidden(ids) if self.backend is None else self.backend.encode(ids)
+        offsets = torch.tensor([0, *(len(row) for row in ids)]).cumsum(0)
+        return EncodedBatch(list(positions), TokenEmbeddings(tokens, offsets))
 
     def hidden(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
         """Token embeddings of one forward pass of the backbone, float32, text after text, without padding."""
@@ -216,7 +220,7 @@ def _position_table(backbone: nn.Module) -> nn.Embedding | None:
     return table if isinstance(table, nn.Embedding) else None
 
 
-def length_sorted_batches(token_counts: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+def length_sorted_batches(token_counts: Sequence[int], tokens_per_batch: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
     """Positions of texts, shortest first and stable, in batches of at most that many tokens, padding counted.
 
     A text longer than the bound makes a batch of its own.

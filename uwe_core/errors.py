@@ -47,10 +47,22 @@ The core knows nothing of HTTP: the service maps these classes to statuses.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class UweError(Exception):
     """Root of the tree; never raised itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes whole, whatever their constructors ask for."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[UweError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> UweError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error
 
 
 class InputError(UweError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,9 @@ from uwe_core.errors import ArtefactError, ChecksumError, FingerprintError
 from uwe_core.facts import read_facts
 from uwe_core.files import atomic_folder, sha256_of
 from uwe_core.interaction import inverse_norms
+from uwe_core.space_encoding import EncodedTargets, SpaceEncoding, encoded_targets
 from uwe_core.target_space import TargetSpace
-from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back, stored
+from uwe_core.token_storage import TORCH_TYPES, Scales, StorageType, StoredTokens, read_back
 
 __all__ = [
     "GrowingTokens",
@@ -166,22 +167,23 @@ class TokenIndex:
         Raises:
             InputError: a text that cannot be encoded, by its position among `TargetSpace.matched_texts`.
         """
-        texts = space.matched_texts
-        tokenised = encoder.tokenise(texts)
-        if tokenised.truncations:
-            logger.warning(
-                "%s: %d targets are longer than the encoder's %d tokens and were cut, the first at position %d",
-                space.info.name, len(tokenised.truncations), encoder.max_tokens, tokenised.truncations[0].position,
-            )  # fmt: skip
-        counts = sum(len(ids) for ids in tokenised.token_ids)
-        tokens = GrowingTokens(counts, encoder.dim, dtype)
-        order: list[int] = []
-        for batch in encoder.batches(tokenised):
-            tokens.append(batch.tokens.embeddings)
-            order.extend(batch.positions)
-            if progress is not None:
-                progress(len(order), len(texts))
-        return tokens.as_index(encoder, space, tokenised, order)
+        encoding = SpaceEncoding(encoder, space, dtype)
+        return cls.assemble(encoding, encoding.encode(_told(encoding.batches, len(encoding.token_counts), progress)))
+
+    @classmethod
+    def assemble(cls, encoding: SpaceEncoding, parts: Iterable[EncodedTargets]) -> TokenIndex:
+        """The index of targets that were encoded, here or elsewhere.
+
+        Args:
+            encoding: of the space.
+            parts: the tokens of all its batches, in their order; a part may hold several batches.
+        """
+        encoding.warn_of_truncations()
+        tokens = GrowingTokens(sum(encoding.token_counts), encoding.encoder.dim, encoding.dtype)
+        for part in parts:
+            tokens.append_encoded(part)
+        order = [position for batch in encoding.batches for position in batch]
+        return tokens.as_index(encoding.encoder, encoding.space, encoding.tokenised, order)
 
     @classmethod
     def of_tokens(
@@ -273,6 +275,16 @@ class TokenIndex:
         )
 
 
+def _told(batches: Sequence[list[int]], targets: int, progress: Progress | None) -> Iterator[list[int]]:
+    """The batches one by one, each told of when it was encoded."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if progress is not None:
+            progress(done, targets)
+
+
 class GrowingTokens:
     """Token embeddings that are stored as they come, so that those in float32 never exist as a whole."""
 
@@ -285,21 +297,22 @@ class GrowingTokens:
 
     def append(self, tokens: Float[Tensor, "tokens dim"]) -> None:
         """Some tokens as the encoder gives them."""
-        rows = slice(self._filled, self._filled + len(tokens))
-        self.embeddings[rows], scales = stored(tokens.cpu(), self._dtype)
-        if self.scales is not None and scales is not None:
-            self.scales[rows] = scales
-        self.inverse_norms[rows] = inverse_norms(read_back(self.embeddings[rows], scales))
+        self.append_encoded(encoded_targets(tokens, self._dtype))
+
+    def append_encoded(self, part: EncodedTargets) -> None:
+        """Some tokens as they are stored."""
+        rows = slice(self._filled, self._filled + len(part.embeddings))
+        self.embeddings[rows] = part.embeddings
+        self.inverse_norms[rows] = part.inverse_norms
+        if self.scales is not None and part.scales is not None:
+            self.scales[rows] = part.scales
         self._filled = rows.stop
 
     def append_stored(self, index: TokenIndex, first: int, last: int) -> None:
         """Some tokens of another index of the same storage, as they are."""
-        rows = slice(self._filled, self._filled + last - first)
-        self.embeddings[rows] = index.embeddings[first:last]
-        self.inverse_norms[rows] = index.inverse_norms[first:last]
-        if self.scales is not None and index.scales is not None:
-            self.scales[rows] = index.scales[first:last]
-        self._filled = rows.stop
+        rows = slice(first, last)
+        scales = None if index.scales is None else index.scales[rows]
+        self.append_encoded(EncodedTargets(index.embeddings[rows], index.inverse_norms[rows], scales))
 
     def as_index(
         self, encoder: TokenEncoder, space: TargetSpace, tokenised: TokenisedTexts, order: list[int]
@@ -342,8 +355,17 @@ def open_or_build(
     space: TargetSpace,
     dtype: StorageType = "float32",
     progress: Progress | None = None,
+    build: Callable[[], TokenIndex] | None = None,
 ) -> TokenIndex:
     """The saved index of a space, or a new one, saved, where there is none that can be used.
+
+    Args:
+        root: folder of all indexes.
+        encoder: of the targets.
+        space: the targets.
+        dtype: in which token embeddings are stored.
+        progress: told of what this process encodes.
+        build: makes the new one; `TokenIndex.build` where None.
 
     Raises:
         InputError: a text that cannot be encoded.
@@ -357,5 +379,6 @@ def open_or_build(
             logger.warning("building the token index of %s again: %s", space.info.name, error)
         else:
             return index
-    TokenIndex.build(encoder, space, dtype, progress).save(folder)
+    index = TokenIndex.build(encoder, space, dtype, progress) if build is None else build()
+    index.save(folder)
     return TokenIndex.open(folder, verify=False)

@@ -32,6 +32,7 @@ from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics
 from service.settings import Settings
+from service.traces import current_trace
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.errors import (
     LimitError,
@@ -305,7 +306,12 @@ class Batcher:
             tokenised = self._engine.tokenise(texts, reading.most_tokens)
         else:
             tokenised = await asyncio.to_thread(self._engine.tokenise, texts, reading.most_tokens)
-        self._metrics.observe_stage("tokenise", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._metrics.observe_stage("tokenise", seconds)
+        trace = current_trace.get()
+        if trace is not None:
+            tokens = sum(map(len, tokenised.token_ids))
+            trace.stage("tokenise", seconds, queries=len(texts), tokens=tokens)
         if reading.refuse_longer:
             for cut in tokenised.truncations:
                 raise LongTextError(cut.position, f"has {cut.tokens} tokens; {cut.kept_tokens} of them can be read")
@@ -372,7 +378,10 @@ class Batcher:
         now = time.monotonic()
         for text in batch:
             if text.first:
-                self._metrics.observe_stage("wait", now - text.request.queued)
+                work, seconds = text.request, now - text.request.queued
+                self._metrics.observe_stage("wait", seconds)
+                if work.trace is not None:
+                    work.trace.stage("wait", seconds, queries=len(work.keys), tokens=work.tokens)
 
     def _die(self, error: BaseException) -> None:
         logger.critical("the computing thread died and is started again", exc_info=error)

@@ -13,6 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 from torch import Tensor
 
 from service.answers import AnswerKey, AnswerSource
+from service.traces import RequestTrace, current_trace
 from uwe_core.encoder import TokenisedTexts, Truncation
 
 TokenIds: TypeAlias = tuple[int, ...]
@@ -30,16 +31,18 @@ class PendingWork(Generic[Key, Result]):
         keys: of the texts, by which their results are known.
         deadline: when it is given up, in seconds of `time.monotonic`.
         future: of the result of each text, by key.
+        trace: of the request; None where nobody traces.
     """
 
     keys: list[Key]
     tokenised: TokenisedTexts
     deadline: float
     future: Future[dict[Key, Result]] = field(default_factory=Future)
+    trace: RequestTrace | None = field(default_factory=current_trace.get)
 
     def __post_init__(self) -> None:
         self.queued = time.monotonic()
-        self.tokens_left = sum(map(len, self.tokenised.token_ids))
+        self.tokens = self.tokens_left = sum(map(len, self.tokenised.token_ids))
         self._results: dict[Key, Result] = {}
         self._taken = 0
 

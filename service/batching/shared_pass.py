@@ -16,6 +16,7 @@ from service.batching.pending import Pending, PendingQuery, TokenIds
 from service.engine import RankingEngine
 from service.lru_cache import LruCache
 from service.observability import Metrics, ServiceStage
+from service.traces import PassTrace, traced_pass
 from uwe_core.encoder import TokenisedTexts
 from uwe_core.ranker import QueryScores, RankableSpace, RankedTarget
 from uwe_core.token_embeddings import TokenEmbeddings
@@ -54,11 +55,18 @@ class SharedPass:
         self._engine = engine
         self._metrics = metrics
         self._embeddings = embeddings
+        self._traced: PassTrace | None = None
 
     @torch.inference_mode()
     def compute(self, texts: Sequence[Pending]) -> PassResults:
         """The JSON of each query and the token embeddings of all texts; raises whatever a stage raises."""
-        self._metrics.observe_batch(len(texts), sum(len(text.token_ids) for text in texts))
+        tokens = sum(len(text.token_ids) for text in texts)
+        self._metrics.observe_batch(len(texts), tokens)
+        traces = (text.request.trace for text in texts)
+        with traced_pass(traces, queries=len(texts), tokens=tokens) as self._traced:
+            return self._compute(texts)
+
+    def _compute(self, texts: Sequence[Pending]) -> PassResults:
         distinct = list({text.key: text for text in texts if isinstance(text, PendingQuery)}.values())
         with self._timed("encode"):
             tokens = self._encode(dict.fromkeys(text.token_ids for text in texts))
@@ -127,4 +135,7 @@ class SharedPass:
     def _timed(self, stage: ServiceStage) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self._metrics.observe_stage(stage, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._metrics.observe_stage(stage, seconds)
+        if self._traced is not None:
+            self._traced.stage(stage, seconds)

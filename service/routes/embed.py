@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.batching import Reading
 from service.embedding_schemas import AnyEmbedRequest, EmbedRequest, EmbedResponse, TeiEmbedRequest, TeiEmbedResponse
 from service.embeddings_json import bare_parts, head, mean_parts, token_parts
@@ -31,6 +32,7 @@ async def embed(body: AnyEmbedRequest, request: Request, state: State, loaded: R
     text-embeddings-inference.
     """
     texts = body.field
+    note_texts(request, texts.texts)
     check_limits(texts, state.settings)
     state.metrics.request_queries.labels("/embed").observe(len(texts.texts))
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.engine import RankingEngine
 from service.extraction import extraction_json
 from service.routes.dependencies import Ready, State
@@ -31,6 +32,7 @@ _EXPLAINED_PER_SENTENCE = 5
 @router.post("/extract", response_model=ExtractResponse, responses=_ERRORS)
 async def extract(body: ExtractRequest, request: Request, state: State, loaded: Ready) -> Response:
     """Rank the target space of a task for each sentence of a vacancy, and merge what is found."""
+    note_texts(request, [body.text])
     source = loaded.batcher.source(loaded.engine.task(body.task))
     check_vacancy(body, state.settings)
     check_answerable(body, source, loaded.engine)

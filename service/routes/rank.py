@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.answers import AnswerSource, response_parts
 from service.batching import Pins
 from service.engine import RankingEngine
@@ -48,6 +49,7 @@ async def answer(
     task: RankingTask, body: RankRequest, request: Request, state: ServiceState, loaded: Loaded
 ) -> Response:
     """The response to a request for a task, from the space as it was when the request came."""
+    note_texts(request, body.texts)
     check_limits(body, body.texts, task, state.settings)
     source = loaded.batcher.source(task, Pins(body.fingerprint, body.model_fingerprint))
     check_answerable(body, source, loaded.engine)

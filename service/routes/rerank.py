@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.answers import AnswerSource
 from service.batching import Reading
 from service.given_targets import GivenTarget, check_targets, space_of
@@ -46,6 +47,7 @@ class Ranked:
 @router.post("/rerank", response_model=TeiRerankResponse, response_model_exclude_none=True, responses=ERRORS)
 async def rerank(body: TeiRerankRequest, request: Request, state: State, loaded: Ready) -> Any:
     """Rank `texts` for a query: the shape of text-embeddings-inference."""
+    note_texts(request, [body.query])
     check_model(body.model, loaded.engine)
     texts = TextField("texts", body.texts)
     reading = Reading(refuse_longer=body.truncate is False)
@@ -80,6 +82,7 @@ async def reranked(
     version: Literal["1", "2"], body: CohereRerankRequest, request: Request, state: ServiceState, loaded: Loaded
 ) -> CohereRerankResponse | Response:
     """Cohere's answer, whose versions ask alike for what is answered here."""
+    note_texts(request, [body.query])
     check_model(body.model, loaded.engine)
     documents = TextField("documents", body.texts)
     top_n, reading = body.top_n or len(body.documents), Reading(most_tokens=body.max_tokens_per_doc)

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
+from service.access_log import note_texts
 from service.given_targets import GivenTargetsRequest, ZeroShotRequest, check_targets, space_of
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, ERRORS, answer, check_limits, respond
@@ -38,6 +39,7 @@ async def rank_given(body: GivenTargetsRequest, request: Request, state: Service
     """The response for targets that came with the request."""
     targets = TextField("targets", [target.text for target in body.given])
     queries = text_field("query", body.query, "queries", body.queries)
+    note_texts(request, queries.texts)
     check_request(body, queries, state.settings)
     loaded.batcher.check_model(body.model_fingerprint)
     check_targets(targets, state.settings)

@@ -205,7 +205,7 @@ def test_metrics_count_by_configured_names_alone() -> None:
         assert (after["shop", "200"], after["shop", "404"], after["unknown", "401"]) == (1, 1, 5)
 
 
-PLACES = ["X-API-Key", "Bearer", "Basic", "query", "path", "task"]
+PLACES = ["X-API-Key", "X-Request-ID", "Bearer", "Basic", "query", "path", "task"]
 BODIES: list[dict[str, Any]] = [QUERY, {"query": " "}, {"queries": 3}, {"query": "broken"}]
 
 
@@ -218,14 +218,14 @@ def test_no_key_is_ever_told(place: str, caplog: pytest.LogCaptureFixture) -> No
         engine: FakeRanker = client.app.state.service.loaded.engine  # type: ignore[attr-defined]
         engine.poison = "broken"
         for key, body in product((SHOP, WATCH, unknown), BODIES):
-            headers = {"X-API-Key": key} if place == "X-API-Key" else {"Authorization": f"{place} {key}"}
+            headers = {place: key} if place.startswith("X-") else {"Authorization": f"{place} {key}"}
             path = {"query": f"/tasks?key={key}", "path": f"/{key}", "task": f"/rank/{key}"}.get(place, RANK)
             answer = client.post(path, json=body, headers=headers)
             answers += answer.text + str(answer.headers)
         metrics = client.get("/metrics").text
     # All but the test's own client, which logs the URL that it asks for.
     told = [record for record in caplog.records if not record.name.startswith("httpx")]
-    assert sum(record.name == "service.observability" for record in told) == 3 * len(BODIES) + 1
+    assert sum(record.name == "service.access_log" for record in told) == 3 * len(BODIES) + 1
     log = "\n".join(map(logging.Formatter().format, told))
     for key in (SHOP, WATCH, unknown):
         assert key not in log + metrics
@@ -234,7 +234,7 @@ def test_no_key_is_ever_told(place: str, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_the_log_names_the_key_the_route_and_the_request(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "service.observability"), serving() as client:
+    with caplog.at_level(logging.INFO, "service.access_log"), serving() as client:
         client.post("/rank/job2skill", json=QUERY, headers=by_header(SHOP) | {"X-Request-ID": "abc"})
         client.get("/tasks?a=b", headers=by_header(SHOP))
         client.get("/tasks", headers=by_header("wrong"))

@@ -5,19 +5,21 @@ The same operator runs here in one process or as the workers of a Ray cluster; a
 
 from __future__ import annotations
 
-import logging
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from uwe_core.errors import ConfigurationError
+from training.ray_cluster import connected_ray
+from uwe_core.errors import PeerError, UweError
 
 # An operator computes the table of a part; a factory makes one, with what it has to load, in each worker.
 Operator: TypeAlias = Callable[[int], pa.Table]
@@ -63,26 +65,40 @@ class RayRunner:
         """Workers that share the GPUs of this machine, where it has some, at most one each."""
         return cls(address, workers, min(1.0, torch.cuda.device_count() / workers))
 
+    @property
+    def cpus(self) -> int:
+        """Processors that a cluster of its own must promise: those of the workers, and one for Ray's own work."""
+        return self.workers * torch.get_num_threads() + 1
+
     def run(self, factory: OperatorFactory, parts: Sequence[int], folder: Path, done: Callable[[int], None]) -> None:
         """See `Runner`.
 
         Raises:
-            ConfigurationError: Ray is not installed.
+            ConfigurationError: Ray is not installed, or the cluster cannot be reached.
+            PeerError: a worker died, or failed in a way of its own.
+            UweError: what an operator raised.
         """
-        ray = _ray(self.address)
+        threads = torch.get_num_threads()
+        ray = connected_ray(self.address, self.cpus)
         rows = (
             ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
             .map_batches(
                 RayWorker,
-                fn_constructor_args=(factory, str(folder), torch.get_num_threads()),
+                fn_constructor_args=(factory, str(folder), threads),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(parts))),
+                num_cpus=threads,
                 num_gpus=self.gpus_per_worker,
             )
             .iter_rows()
         )
-        for row in rows:
-            done(row["part"])
+        try:
+            for row in rows:
+                if row["error"]:
+                    raise pickle.loads(row["error"])  # noqa: S301 - Ray's own transport, from our own worker
+                done(row["part"])
+        except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
+            raise PeerError(f"a Ray worker failed: {error}") from error
 
 
 class RayWorker:
@@ -90,14 +106,23 @@ class RayWorker:
 
     def __init__(self, factory: OperatorFactory, folder: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._operator = factory()
+        self._factory = factory
         self._folder = Path(folder)
+        self._operator: Operator | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Compute the parts of a batch, which holds their numbers."""
-        for part in batch["part"].tolist():
-            write_part(self._folder, part, self._operator(part))
-        return batch
+        """Compute the parts of a batch, which holds their numbers; an error of ours is told, not raised.
+
+        Ray would wrap it, print it and try the part again.
+        """
+        told = b""
+        try:
+            self._operator = self._operator or self._factory()
+            for part in batch["part"].tolist():
+                write_part(self._folder, part, self._operator(part))
+        except UweError as error:
+            told = pickle.dumps(error)
+        return {"part": batch["part"], "error": np.array([told] * len(batch["part"]), dtype=object)}
 
 
 def run_parts(
@@ -155,15 +180,3 @@ def remove_parts(folder: Path) -> None:
 
 def _path(folder: Path, part: int) -> Path:
     return folder / f"part-{part:06d}.parquet"
-
-
-def _ray(address: str | None) -> Any:
-    try:
-        import ray  # noqa: PLC0415 - an optional extra, slow to import
-        import ray.data  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError("Ray is not installed: pip install 'unified-work-embeddings[ray]'") from error
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # the bar of the stage says the same in one line
-    return ray
