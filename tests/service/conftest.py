@@ -21,7 +21,7 @@ from uwe_core.explanation import Explanation, Pair, TargetExplanation
 from uwe_core.interaction import InteractionConfig
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.ranker import RankableSpace, RankedTarget, RankerDescription, SpaceSummary
+from uwe_core.ranker import RankableSpace, RankedTarget, Ranker, RankerDescription, SpaceSummary
 from uwe_core.served_spaces import ServedSpaces
 from uwe_core.target_space import SpaceInfo, TargetSpace
 from uwe_core.tasks import RankingTask, standard_tasks

@@ -40,8 +40,8 @@ def test_targets_of_a_request_are_ranked_as_those_of_a_saved_space(
 ) -> None:
     answer = post(words_client, queries=queries, targets=targets, top_k=top_k, explain=True).json()
     ranker = saved(words, targets, tmp_path / "index")
-    assert (answer["task"], answer["index"]["space"]) == (None, None)
-    assert answer["index"]["fingerprint"] == ranker.spaces["saved"].index.fingerprint
+    assert (answer["task"], answer["index"]["space"]) == ("zero-shot", None)
+    assert answer["index"]["fingerprint"] == ranker.spaces["saved"].fingerprint
     assert answer["model"]["fingerprint"] == words.model.fingerprint
     for result, query in zip(answer["results"], queries, strict=True):
         everything = ranker.rank("saved", [query], 12).rankings[0]
@@ -102,6 +102,10 @@ def test_the_same_texts_with_other_metadata_are_another_answer(words_client: Tes
         ({"query": "a", "targets": ["a"] * 13}, 413, "too_large", "13 targets; one request may bring 12"),
         ({"query": "a", "targets": ["a" * 601]}, 413, "too_large", "targets have 601 characters"),
         ({"query": "a", "targets": ["a"], "min_confidence": 0.5}, 422, "invalid_input", "min_confidence"),
+        ({"query": "a", "targets": ["a"], "space": "words"}, 422, "invalid_request", "space"),
+        ({"query": "a"}, 422, "invalid_request", "space"),
+        ({"query": "a", "targets": ["a"], "fingerprint": "0" * 64}, 422, "invalid_input", "fingerprint"),
+        ({"query": "a", "targets": ["a"], "model_fingerprint": "0" * 64}, 409, "stale_fingerprint", "the model"),
         ({"query": "a", "targets": ["a"], "top_k": 51, "explain": True}, 422, "invalid_input", "with 'explain'"),
         (
             {"query": "a", "targets": [{"text": "a", "metadata": {"x": 1}}, {"text": "b", "metadata": {"x": "y"}}]},

@@ -78,7 +78,7 @@ def test_what_a_client_no_longer_waits_for_is_not_computed(ranker: FakeRanker) -
     [
         ("/embed", "/embed", {"texts": ["gone", "too"]}),
         ("/embed", "/embed", {"inputs": "gone"}),
-        ("/rank", "/rank", {"query": "gone", "targets": ["too"]}),
+        ("/rank", "zero-shot", {"query": "gone", "targets": ["too"]}),
         ("/rerank", "/rerank", {"query": "gone", "texts": ["too"]}),
         ("/v2/rerank", "/rerank", {"model": "uwe", "query": "gone", "documents": ["too"]}),
     ],
