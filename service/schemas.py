@@ -410,9 +410,9 @@ class JobStatus(_Schema):
     space: str
     kind: JobKind
     state: JobState
-    done: int = Field(description="Targets that are indexed.")
-    total: int = Field(description="Targets of the version that is made; 0 until that is known.")
-    encoded: int = Field(description="Of the targets that are done, those whose text was not known.")
+    done: int = Field(description="Texts that are indexed: targets and their aliases.")
+    total: int = Field(description="Texts of the version that is made; 0 until that is known.")
+    encoded: int = Field(description="Of the texts that are done, those that were not known.")
     created: datetime
     started: datetime | None
     finished: datetime | None

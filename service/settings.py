@@ -85,7 +85,9 @@ class Settings(BaseSettings):
         default=400_000, ge=1, description="Most characters of all targets that one request brings."
     )
     max_upload_bytes: int = Field(default=33_554_432, ge=1, description="Most bytes of an uploaded space.")
-    max_targets: int = Field(default=100_000, ge=1, description="Most targets of an uploaded space.")
+    max_targets: int = Field(
+        default=100_000, ge=1, description="Most targets of an uploaded space, their aliases counted too."
+    )
     max_spaces: int = Field(default=50, ge=0, description="Most uploaded spaces.")
     max_space_jobs: int = Field(default=16, ge=1, description="Changes of spaces that may wait; more are answered 503.")
     previous_version_seconds: float = Field(

@@ -202,7 +202,7 @@ def _remove(folder: Path) -> None:
 
 def version_of(space: TargetSpace) -> str:
     """The name of a version: a content hash of everything that a space is, 16 hexadecimal digits."""
-    parts = f"{space.info.model_dump_json()} {space.fingerprint} {space.metadata_fingerprint}"
+    parts = f"{space.info.model_dump_json(exclude_none=True)} {space.fingerprint} {space.metadata_fingerprint}"
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

@@ -286,12 +286,9 @@ class Ranker:
         self.served = ServedSpaces(spaces)
         self.tasks = tasks
         self.encoding = encoding or summary_of(model.encoder)
-        # A curve was fitted on a standard task, and on scores of the targets' own texts: a task of one's own may have
-        # its name and other targets, and the best of several scores is higher without being likelier.
-        self.calibrated_tasks = frozenset(
-            name
-            for name, task in tasks.items()
-            if name in model.info.calibration and is_standard(task) and spaces[task.target_space].alias_rows is None
+        # A curve was fitted on a standard task: a task of one's own may have its name and other targets.
+        self._standard_tasks = frozenset(
+            name for name, task in tasks.items() if name in model.info.calibration and is_standard(task)
         )
 
     def task(self, name: str) -> RankingTask:
@@ -314,6 +311,18 @@ class Ranker:
             tokens: of each target, as `encode` gives them.
         """
         return RankableSpace(self.model, space, TokenIndex.of_tokens(self.model.encoder, space, tokens))
+
+    @property
+    def calibrated_tasks(self) -> frozenset[str]:
+        """Names of the tasks whose targets have a confidence, over the spaces that are live now."""
+        return frozenset(name for name in self._standard_tasks if self._is_calibrated(name, self._space_of(name)))
+
+    def _space_of(self, task: str) -> RankableSpace:
+        return self.spaces[self.tasks[task].target_space]
+
+    def _is_calibrated(self, task: str, rankable: RankableSpace) -> bool:
+        """Curves are of targets' own texts: the best of several scores is higher without being likelier."""
+        return task in self._standard_tasks and rankable.alias_rows is None
 
     @property
     def spaces(self) -> Mapping[str, RankableSpace]:
@@ -424,7 +433,7 @@ class Ranker:
         allowed = None if narrowing.filter is None else rankable.mask(narrowing.filter)
         best, matched = _best(scores, narrowing.offset + top_k, excluded, allowed, rankable.alias_rows)
         indices, values, aliases = (found[narrowing.offset :] for found in (*(each.tolist() for each in best), matched))
-        space, calibrated = rankable.space, task.name in self.calibrated_tasks
+        space, calibrated = rankable.space, self._is_calibrated(task.name, rankable)
         ranking = [
             RankedTarget(
                 id=space.ids[index],

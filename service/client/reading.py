@@ -268,7 +268,7 @@ def _model(body: Any) -> ModelSummary:
 
 def _index(body: Any) -> IndexSummary:
     fields = _of(dict, body)
-    return IndexSummary(space=_of(str, fields["space"]), fingerprint=_of(str, fields["fingerprint"]))
+    return IndexSummary(space=_or_none(str, fields["space"]), fingerprint=_of(str, fields["fingerprint"]))
 
 
 def _task(body: Any) -> Task:

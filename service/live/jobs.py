@@ -40,8 +40,8 @@ class Job:
     """A change of a space.
 
     Attributes:
-        done: targets that are indexed.
-        total: targets of the version that is made; 0 until it is known.
+        done: texts that are indexed, of targets and their aliases.
+        total: texts of the version that is made; 0 until it is known.
         encoded: of those that are done, the ones whose text was not known.
         fingerprint: of the index that became live.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from service.engine import RankingEngine
@@ -55,8 +55,8 @@ class LiveSpaces:
         known = self._ours(name)
         if name not in known and len(known) >= self._settings.max_spaces:
             raise ConflictError(f"there are {len(known)} uploaded spaces, as many as there may be: delete one")
-        self._check_size(name, len(space))
-        self._check_texts(name, space.ids, space.texts)
+        self._check_size(space)
+        self._check_texts(name, zip(space.ids, space.texts, space.aliases, strict=True))
         return self._jobs.submit(name, "put", partial(self._put, space))
 
     def patch(self, name: str, patch: SpacePatch) -> Job:
@@ -73,9 +73,9 @@ class LiveSpaces:
         waiting = name in self._jobs.pending()
         if name not in self._ours(name):
             raise UnknownSpaceError(name, sorted(self._engine.served.live))
-        self._check_texts(name, [target.id for target in patch.put], [target.text for target in patch.put])
+        self._check_texts(name, ((target.id, target.text, target.aliases) for target in patch.put))
         if not waiting:
-            self._check_size(name, len(_applied(patch, self._engine.served.space(name))))
+            self._check_size(_applied(patch, self._engine.served.space(name)))
         return self._jobs.submit(name, "patch", partial(self._patch, name, patch))
 
     def delete(self, name: str) -> Job:
@@ -129,13 +129,22 @@ class LiveSpaces:
             raise ReadOnlySpaceError(f"the space '{name}' is of the settings, a taxonomy or the sample: not to change")
         return catalogue.uploaded | self._jobs.pending("put")
 
-    def _check_size(self, name: str, targets: int) -> None:
-        if targets > self._settings.max_targets:
-            raise LimitError(f"{name}: {targets} targets; a space may have {self._settings.max_targets}")
+    def _check_size(self, space: TargetSpace) -> None:
+        texts = len(space.matched_texts)  # memory is taken by aliases, too
+        if texts > self._settings.max_targets:
+            most = self._settings.max_targets
+            raise LimitError(f"{space.info.name}: {texts} targets and aliases; a space may have {most}")
 
-    def _check_texts(self, name: str, ids: Sequence[str], texts: Sequence[str]) -> None:
-        if not texts:
+    def _check_texts(self, name: str, targets: Iterable[tuple[str, str, Sequence[str]]]) -> None:
+        """Refuse a text or an alias that the model cannot read."""
+        owned = [
+            (identifier, text)
+            for identifier, own, aliases in targets
+            for text in (own, *(alias for alias in aliases if alias.strip()))
+        ]
+        if not owned:
             return
+        ids, texts = zip(*owned, strict=True)
         try:
             self._engine.tokenise(texts)
         except TextError as error:
@@ -150,7 +159,7 @@ class LiveSpaces:
     def _patch(self, name: str, patch: SpacePatch, progress: Progress) -> str:
         live = self._versions.live(name)
         space = _applied(patch, live)
-        self._check_size(name, len(space))
+        self._check_size(space)
         return self._versions.publish(space, live, progress)
 
     def _delete(self, name: str, _: Progress) -> None:

@@ -28,9 +28,9 @@ export const tasks = async (key) => (await call("tasks", { key })).tasks;
 export const spaces = async (key) => (await call("spaces", { key })).spaces;
 export const readiness = () => call("readyz");
 
-/** The first result of a ranking, and how long the answer took in milliseconds. */
-export async function rank(task, body, { key, signal }) {
+/** The answer to a question, and how long it took in milliseconds. */
+export async function ask({ path, body }, { key, signal }) {
   const start = performance.now();
-  const answer = await call(`rank/${encodeURIComponent(task)}`, { body, key, signal });
-  return { result: answer.results[0], milliseconds: performance.now() - start };
+  const answer = await call(path, { body, key, signal });
+  return { answer, milliseconds: performance.now() - start };
 }

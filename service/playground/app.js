@@ -1,8 +1,9 @@
 // The page: what is asked, what is shown, and what a key does.
 
-import { Problem, rank, readiness, spaces, tasks } from "./api.js";
+import { Problem, ask, readiness, spaces, tasks } from "./api.js";
 import { byId, cell, element } from "./dom.js";
-import { contributions, fillHeatMap, marked, words } from "./evidence.js";
+import { contributions, fillHeatMap, marked, words, wordsOfVacancy } from "./evidence.js";
+import { questionOf, shownAnswer } from "./questions.js";
 import { curl, python } from "./snippets.js";
 
 const TYPING_PAUSE = 120; // milliseconds after the last key before a request is sent
@@ -10,7 +11,7 @@ const RETRY_PAUSE = 1500; // while the service is still loading
 const MOST_RESULTS = 50; // that the service explains, unless it is set otherwise
 const MOST_ROWS = 12;
 
-const page = { tasks: [], spaces: new Map(), result: null, selected: 0, request: null, timer: null };
+const page = { tasks: [], spaces: new Map(), shown: null, selected: 0, request: null, timer: null };
 
 const key = () => byId("key").value.trim();
 const task = () => page.tasks.find((one) => one.name === document.querySelector("[name=task]:checked")?.value);
@@ -93,33 +94,39 @@ function takeFromAddress() {
 
 function askSoon(pause = TYPING_PAUSE) {
   clearTimeout(page.timer);
-  page.timer = setTimeout(ask, pause);
+  page.timer = setTimeout(askNow, pause);
 }
 
-async function ask() {
+async function askNow() {
   page.request?.abort();
-  const query = byId("query").value.trim();
-  if (!query || !task()) {
+  const text = byId("query").value.trim();
+  if (!text || !task()) {
     show(null);
     byId("status").textContent = "";
     return;
   }
   const request = (page.request = new AbortController());
-  const asked = { task: task().name, body: { query, top_k: topK(), explain: true } };
-  history.replaceState(null, "", `#${new URLSearchParams({ task: asked.task, text: query })}`);
+  const question = questionOf(task().name, text, topK());
+  history.replaceState(null, "", `#${new URLSearchParams({ task: task().name, text })}`);
   try {
-    const { result, milliseconds } = await rank(asked.task, asked.body, { key: key(), signal: request.signal });
+    const { answer, milliseconds } = await ask(question, { key: key(), signal: request.signal });
     if (request !== page.request) return; // a later question is on its way
     showProblem(null);
-    show(result);
-    showRequest(asked);
-    const cut = result.truncated ? `; only the first ${result.truncated.kept_tokens} of ${result.truncated.tokens} tokens were read` : "";
-    byId("status").textContent = `${result.targets.length} of ${page.spaces.get(task().target_space).targets.toLocaleString("en")} in ${milliseconds.toFixed(0)} ms${cut}`;
+    show(shownAnswer(question, answer, text));
+    showRequest(question);
+    byId("status").textContent = inWords(page.shown, milliseconds);
   } catch (error) {
     if (error.name === "AbortError") return;
     showProblem(error);
     if (error.status === 401 || error.status === 403) byId("options").open = true;
   }
+}
+
+function inWords({ results, sentences, truncated }, milliseconds) {
+  const targets = page.spaces.get(task().target_space).targets.toLocaleString("en");
+  const from = sentences === undefined ? "" : ` from ${sentences} sentences`;
+  const cut = truncated ? `; only the first ${truncated.kept_tokens} of ${truncated.tokens} tokens were read` : "";
+  return `${results.length} of ${targets}${from} in ${milliseconds.toFixed(0)} ms${cut}`;
 }
 
 const topK = () => Math.min(MOST_RESULTS, Math.max(1, Math.trunc(Number(byId("top-k").value)) || 10));
@@ -135,28 +142,28 @@ function showProblem(error) {
   if (!known) throw error; // a mistake of this page belongs into the console
 }
 
-function show(result) {
-  page.result = result;
-  const targets = result?.targets ?? [];
-  byId("results").replaceChildren(...targets.map(resultLine));
-  for (const id of ["request", "why", "marked"]) byId(id).hidden = !targets.length;
-  if (targets.length) select(0);
+function show(shown) {
+  page.shown = shown;
+  const results = shown?.results ?? [];
+  byId("results").replaceChildren(...results.map(resultLine));
+  for (const id of ["request", "why", "marked"]) byId(id).hidden = !results.length;
+  if (results.length) select(0);
 }
 
-function resultLine(target, place) {
-  const hasConfidence = target.confidence !== null;
-  const value = hasConfidence ? target.confidence : Math.max(0, target.normalised_score);
-  const label = hasConfidence ? `${(100 * value).toFixed(0)} %` : target.normalised_score.toFixed(2);
+function resultLine(result, place) {
+  const hasConfidence = result.confidence !== null;
+  const value = hasConfidence ? result.confidence : Math.max(0, result.normalised_score);
+  const label = hasConfidence ? `${(100 * value).toFixed(0)} %` : result.normalised_score.toFixed(2);
   const meaning = hasConfidence ? "confidence" : "normalised score";
   const meter = element("meter", { min: 0, max: 1, value, "aria-hidden": "true" });
   const line = element(
     "li",
     { role: "option", id: `result-${place}`, "aria-selected": "false" },
-    cell("span", String(target.rank), { class: "rank" }),
-    cell("span", target.text, { class: "text" }),
+    cell("span", String(result.rank), { class: "rank" }),
+    cell("span", result.text, { class: "text" }),
     element("span", { class: "figure", title: meaning }, meter, ` ${label}`),
   );
-  if (target.matched_alias) line.append(cell("span", `also called: ${target.matched_alias}`, { class: "note" }));
+  if (result.note) line.append(cell("span", result.note, { class: "note" }));
   line.addEventListener("click", () => { select(place); byId("results").focus(); });
   return line;
 }
@@ -164,28 +171,37 @@ function resultLine(target, place) {
 function select(place) {
   page.selected = place;
   const list = byId("results");
-  [...list.children].forEach((line, other) => line.setAttribute("aria-selected", String(other === place)));
+  [...list.children].forEach((line, other) => {
+    line.setAttribute("aria-selected", String(other === place));
+    line.querySelector(".text").textContent = page.shown.results[other].text; // without the marks of an explanation
+  });
   list.setAttribute("aria-activedescendant", `result-${place}`);
   list.children[place].scrollIntoView({ block: "nearest" });
-  explain(page.result, page.result.targets[place]);
+  const result = page.shown.results[place];
+  const isSkill = "evidence" in result;
+  byId("why").hidden = isSkill && !result.metadata.description;
+  byId("why-title").textContent = isSkill ? result.text : `Why “${result.matched}”`;
+  for (const id of ["why-note", "heat-frame"]) byId(id).hidden = isSkill;
+  byId("metadata").textContent = result.metadata.description ?? "";
+  if (isSkill) markSentences(result);
+  else explain(result, list.children[place].querySelector(".text"));
 }
 
-function explain(result, target) {
-  const matched = target.matched_alias ?? target.text;
-  const queryWords = words(result.query, result.query_tokens);
-  const targetWords = words(matched, target.explanation.tokens);
+function markSentences(skill) {
+  const { found, weights } = wordsOfVacancy(skill);
+  byId("marked-text").replaceChildren(...marked(page.shown.text, found, weights));
+}
+
+function explain(target, label) {
+  const queryWords = words(page.shown.text, page.shown.tokens);
+  const targetWords = words(target.matched, target.explanation.tokens);
   const parts = contributions(queryWords, targetWords, target.explanation);
   const weights = parts.rows.map((row, place) => row.reduce((sum, value) => sum + value, parts.others[place]));
-  byId("marked-text").replaceChildren(...marked(result.query, queryWords, weights));
-  byId("why-title").textContent = `Why “${matched}”`;
+  byId("marked-text").replaceChildren(...marked(page.shown.text, queryWords, weights));
   fillHeatMap(byId("heat"), queryWords, targetWords, parts, strongest(weights));
+  if (target.matched !== target.text) return;
   const columns = targetWords.map((_, column) => parts.rows.reduce((sum, row) => sum + row[column], 0));
-  [...byId("results").children].forEach((line, place) => {
-    const text = line.querySelector(".text");
-    const isThis = page.result.targets[place] === target && !target.matched_alias;
-    text.replaceChildren(...(isThis ? marked(matched, targetWords, columns) : [page.result.targets[place].text]));
-  });
-  byId("metadata").textContent = target.metadata.description ?? "";
+  label.replaceChildren(...marked(target.text, targetWords, columns));
 }
 
 /** Positions of the words that matter most, in the order of the text: a heat map of a whole advertisement has too many rows. */
@@ -206,15 +222,15 @@ function moveSelection(event) {
 function enterResults(event) {
   const query = byId("query");
   const atEnd = query.selectionStart === query.value.length;
-  if (event.key !== "ArrowDown" || !atEnd || !page.result?.targets.length) return;
+  if (event.key !== "ArrowDown" || !atEnd || !page.shown?.results.length) return;
   event.preventDefault();
   byId("results").focus();
 }
 
-function showRequest({ task: name, body }) {
+function showRequest(question) {
   const base = new URL(".", location.href).href;
-  byId("curl").textContent = curl(base, name, body, Boolean(key()));
-  byId("python").textContent = python(base, name, body, Boolean(key()));
+  byId("curl").textContent = curl(base, question, Boolean(key()));
+  byId("python").textContent = python(base, question, Boolean(key()));
 }
 
 async function copy(event) {

@@ -42,6 +42,13 @@ function placeOf(found) {
   return new Map(found.flatMap((word, place) => word.tokens.map((token) => [token, place])));
 }
 
+/** The words of a vacancy that a skill was found by, in the order of the text, with their weights. */
+export function wordsOfVacancy({ evidence }) {
+  const found = evidence.flatMap((sentence) => sentence.words);
+  found.sort((one, other) => one.start - other.start);
+  return { found, weights: found.map((word) => word.contribution) };
+}
+
 /** The text with its words marked, the strongest most; weights belong to `found`. */
 export function marked(text, found, weights) {
   const points = Array.from(text);

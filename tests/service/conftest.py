@@ -45,10 +45,11 @@ class FakeSpace:
     def __init__(self, name: str) -> None:
         self.name = name
         self.fingerprint = "b" * 64
+        self.columns = tuple(METADATA.column_names)
 
     def summary(self) -> SpaceSummary:
         info = SpaceInfo(name=self.name, licence="CC0-1.0", attribution="by us")
-        return SpaceSummary(info, "a" * 64, self.fingerprint, "float32", TARGETS, 90, 999)
+        return SpaceSummary(info, "a" * 64, self.fingerprint, "float32", TARGETS, 90, 999, columns=self.columns)
 
 
 class FakeRanker:

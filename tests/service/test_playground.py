@@ -128,6 +128,23 @@ def test_evidence_is_marked_in_the_text_where_it_stands(page: Page) -> None:
     expect(page.locator("#heat tbody tr").first.locator("td").first).to_have_text("0.50")
 
 
+def test_a_vacancy_gives_skills_with_the_sentences_they_came_from(page: Page, address: str) -> None:
+    page.get_by_role("radio", name="skillextract").check()
+    text = "Your tasks:\n- You weld. 🙂\n- You bake bread."
+    page.get_by_label("Your text").fill(text)
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^\d+ of 30 from \d sentences in \d+ ms$"))
+    assert page.locator("#marked-text").text_content() == text
+    expect(page.locator("#results .note").first).to_contain_text("You")
+    expect(page.locator("#heat")).to_be_hidden()
+    page.get_by_text("This request as code").click()
+    words = shlex.split((page.locator("#curl").text_content() or "").replace("\\\n", " "))
+    assert words[2] == f"{address}extract"
+    assert json.loads(words[-1]) == {"text": text, "top_k": 10, "explain": True}
+    assert "client.extract(" in (page.locator("#python").text_content() or "")
+    page.get_by_label("Your text").fill("You weld.")  # one sentence is ranked
+    expect(page.locator("#heat")).to_be_visible()
+
+
 def test_a_text_is_never_markup(page: Page) -> None:
     text = "<img src=x onerror=alert(1)>"
     page.get_by_label("Your text").fill(text)

@@ -22,7 +22,7 @@ def test_an_uploaded_space_is_ranked_at_once_and_told_of(client: TestClient) -> 
     nurse = {"id": "a", "text": "nurse", "aliases": ["care for people"], "metadata": {"hours": 6, "tags": ["x", "y"]}}
     job = put(client, "courses", nurse, {"id": "b", "text": "weld metal"}, **facts)
     assert (job["state"], job["kind"], job["space"], job["done"], job["total"], job["encoded"]) == (
-        "finished", "put", "courses", 2, 2, 2,
+        "finished", "put", "courses", 3, 3, 3,
     )  # fmt: skip
     assert contents(client, "courses") == {
         "a": ("nurse", {"aliases": ["care for people"], "hours": 6, "tags": ["x", "y"]}),

@@ -29,7 +29,7 @@ def test_spaces_are_uploaded_changed_ranked_and_removed(client: TestClient, tmp_
         told: list[uwe.Job] = []
         job = blocking.put_space("courses", _TARGETS, language="en-GB", licence="CC0-1.0")
         job = blocking.wait_for(job, told.append, 0.01)
-        assert (job.state, job.done, job.total, job.encoded, job.error) == ("finished", 2, 2, 2, None)
+        assert (job.state, job.done, job.total, job.encoded, job.error) == ("finished", 3, 3, 3, None)
         assert not told or told[-1] == job
         assert blocking.job(job.id) == job
         (space,) = (space for space in blocking.spaces() if space.name == "courses")
