@@ -189,7 +189,9 @@ function select(place) {
 
 function markSentences(skill) {
   const { found, weights } = wordsOfVacancy(skill);
-  byId("marked-text").replaceChildren(...marked(page.shown.text, found, weights));
+  const text = byId("marked-text");
+  text.replaceChildren(...marked(page.shown.text, found, weights));
+  text.scrollTop = Math.max(0, text.querySelector("mark").offsetTop - text.clientHeight / 3);
 }
 
 function explain(target, label) {

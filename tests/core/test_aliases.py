@@ -72,9 +72,9 @@ def each_alone(model: UweModel, space: TargetSpace, query: str) -> list[list[tup
 
 
 def select(ranker: Ranker, task: str, query: str, top_k: int, narrowing: Narrowing) -> list[RankedTarget]:
-    tokenised = ranker.tokenise([query])
-    (scores,) = ranker.score("jobs", ranker.encode(tokenised))
-    return ranker.select(ranker.task(task), query, scores, len(tokenised.token_ids[0]), top_k, narrowing)
+    tokenised, space = ranker.tokenise([query]), ranker.spaces["jobs"]
+    (scores,) = ranker.score(space, ranker.encode(tokenised))
+    return ranker.select(space, ranker.task(task), query, scores, len(tokenised.token_ids[0]), top_k, narrowing)
 
 
 @settings(max_examples=30)
@@ -141,7 +141,7 @@ def test_the_explanation_is_of_the_text_that_matched(model: UweModel) -> None:
     tokens = ranker.encode(tokenised)
     (best, other) = select(ranker, "find", query, 2, Narrowing())
     assert (best.text, best.matched_alias, other.matched_alias) == ("nurse", "bake bread", None)
-    explanation = ranker.explain(ranker.task("find"), query, next(iter(tokens)), [best, other])
+    explanation = ranker.explain(ranker.spaces["jobs"], query, next(iter(tokens)), [best, other])
     for target, why in zip((best, other), explanation.targets, strict=True):
         assert sum(pair.contribution for pair in why.pairs) + sum(why.rest) == pytest.approx(target.score, abs=1e-4)
     assert [token.token for token in explanation.targets[0].tokens] == ["[CLS]", "bake", "bread", "[SEP]"]

@@ -119,14 +119,14 @@ def ranker(tmp_path_factory: pytest.TempPathFactory) -> Ranker:
 def test_a_filtered_ranking_is_the_whole_one_without_the_others(
     ranker: Ranker, wanted: MetadataFilter, offset: int, count: int, exclude: frozenset[str]
 ) -> None:
-    task, tokens = ranker.task("alike"), ranker.encode(ranker.tokenise(["Nurse"]))
-    (scores,) = ranker.score("jobs", tokens)
-    rows = ranker.spaces["jobs"].space.metadata.to_pylist()
-    whole = [target.id for target in ranker.select(task, "Nurse", scores, 3, 99)]
+    task, space = ranker.task("alike"), ranker.spaces["jobs"]
+    (scores,) = ranker.score(space, ranker.encode(ranker.tokenise(["Nurse"])))
+    rows = space.space.metadata.to_pylist()
+    whole = [target.id for target in ranker.select(space, task, "Nurse", scores, 3, 99)]
     assert "0" not in whole
     expected = [number for number in whole if plainly(wanted, rows[int(number)]) and number not in exclude]
     narrowing = Narrowing(offset=offset, exclude=exclude, filter=wanted)
-    page = ranker.select(task, "Nurse", scores, 3, count, narrowing)
+    page = ranker.select(space, task, "Nurse", scores, 3, count, narrowing)
     assert [target.id for target in page] == expected[offset : offset + count]
     assert [target.rank for target in page] == list(range(offset + 1, offset + 1 + len(page)))
 

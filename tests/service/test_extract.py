@@ -115,11 +115,11 @@ def test_sentences_in_letters_that_the_model_does_not_know_are_left_out(
 ) -> None:
     tokenise = FakeRanker.tokenise
 
-    def knows_no_chinese(queries: list[str]) -> TokenisedTexts:
+    def knows_no_chinese(queries: list[str], most_tokens: int | None = None) -> TokenisedTexts:
         for position, query in enumerate(queries):
             if "你" in query:
                 raise EmptyTextError(position, "holds nothing the tokenizer knows")
-        return tokenise(ranker, queries)
+        return tokenise(ranker, queries, most_tokens)
 
     monkeypatch.setattr(ranker, "tokenise", knows_no_chinese)
     answer = post(client, text="weld\n你好\nbake", per_sentence=1).json()

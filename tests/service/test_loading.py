@@ -69,7 +69,7 @@ def test_a_space_is_matched_by_the_aliases_that_settings_name(tmp_path: Path) ->
     settings = settings_of(tmp_path, model=model, candidates={})
     settings = settings.model_copy(update={"spaces": {**settings.spaces, "tiny-jobs": SpaceSource(**own)}})
     ranker = load_ranker(settings, lambda _: None)
-    space = Space.of(ranker.space_summaries()["tiny-jobs"])
+    space = Space.of(ranker.space_summaries()["tiny-jobs"], SpaceStatus(editable=False, warnings=()))
     assert (space.targets, space.aliases, space.alias_column) == (2, 2, "aliases")
     (best,) = ranker.rank("skill2job", ["take blood"], 1).rankings[0]
     assert (best.text, best.matched_alias) == ("nurse", "take blood")
