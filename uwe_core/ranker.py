@@ -490,7 +490,8 @@ def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing:
     if not narrowing.exclude:
         return excluded
     known = rankable.targets_by_id
-    return [*excluded, *(known[identifier] for identifier in narrowing.exclude if identifier in known)]
+    named = (known[identifier] for identifier in narrowing.exclude if identifier in known)
+    return list(dict.fromkeys((*excluded, *named)))
 
 
 def _best(

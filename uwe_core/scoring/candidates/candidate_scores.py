@@ -54,7 +54,7 @@ class CandidateScores:
         Where too few candidates are left, though the space has more targets, more are proposed; where few targets are
         allowed at all, all of those are scored in place of more and more candidates that are not.
         """
-        there = self.space_size - len(excluded)
+        there = self.space_size - len(set(excluded))
         if allowed is not None:
             there = int(allowed.sum()) - int(allowed[list(set(excluded))].sum())
         kept = len(self.targets) - int(self._left_out(excluded, allowed).sum())
