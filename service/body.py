@@ -1,4 +1,4 @@
-"""Body: what every request and answer of the routes for texts of the moment is built on."""
+"""Body: what every request and answer is built on."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SkipValidation, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, SkipValidation, model_validator
 
+from service.body import Body
 from service.space_status import JobKind, JobState, SpaceStatus
 from uwe_core.backends.interface import BackendName, BackendPrecision
 from uwe_core.metadata_filter import Condition, MetadataFilter, value_text
@@ -28,11 +29,7 @@ _FilterText = Annotated[str, Field(max_length=_LONGEST_FILTERED)]
 _FilterValue = bool | int | FiniteFloat | _FilterText
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
-
-
-class Prefix(_Schema):
+class Prefix(Body):
     """A value that begins so."""
 
     prefix: str = Field(min_length=1, max_length=_LONGEST_FILTERED)
@@ -65,7 +62,7 @@ def _condition(column: str, wanted: list[_FilterValue] | Prefix | _FilterValue) 
     return Condition(column, frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted])))
 
 
-class NarrowedRequest(_Schema):
+class NarrowedRequest(Body):
     """Which targets of a ranking are wanted, and how much is to be said of them."""
 
     explain: bool = Field(
@@ -79,7 +76,7 @@ class NarrowedRequest(_Schema):
         max_length=_MOST_EXCLUDED,
         description="Ids of targets that are never returned.",
     )
-    filter: FilterField = {}
+    filter: FilterField = Field(default={})
 
     @property
     def narrowing(self) -> Narrowing:
@@ -145,7 +142,7 @@ class RankItem(PagedRequest):
     query: str = Field(description="The text to rank for.")
 
 
-class BatchRequest(_Schema):
+class BatchRequest(Body):
     """Queries that are answered one by one, each with an error of its own where it cannot be ranked."""
 
     model_config = ConfigDict(
@@ -183,7 +180,7 @@ class SpaceRankRequest(RankRequest):
     space: str = Field(description="Name of a space; GET /spaces lists them.")
 
 
-class Token(_Schema):
+class Token(Body):
     """A token of a query or of a target, and the characters of the text that it was made of."""
 
     token: str = Field(description="As the tokenizer writes it.")
@@ -193,7 +190,7 @@ class Token(_Schema):
     end: int | None = Field(description="The character after the last.")
 
 
-class Contribution(_Schema):
+class Contribution(Body):
     """A query token that met a target token."""
 
     query_token: int = Field(description="Position in the result's `query_tokens`.")
@@ -201,7 +198,7 @@ class Contribution(_Schema):
     contribution: float = Field(description="What this pair adds to the score; negative where it takes from it.")
 
 
-class ScoreExplanation(_Schema):
+class ScoreExplanation(Body):
     """The score in parts: all of `pairs` and all of `rest` sum to it, up to rounding."""
 
     tokens: list[Token] = Field(description="The target's tokens.")
@@ -211,7 +208,7 @@ class ScoreExplanation(_Schema):
     rest: list[float] = Field(description="Per query token, what its smaller pairs add together.")
 
 
-class Target(_Schema):
+class Target(Body):
     """A ranked target."""
 
     id: str
@@ -234,14 +231,14 @@ class Target(_Schema):
         return cls.model_validate(target)
 
 
-class Truncated(_Schema):
+class Truncated(Body):
     """The query was longer than the encoder's limit, and only its beginning was read."""
 
     tokens: int
     kept_tokens: int
 
 
-class QueryResult(_Schema):
+class QueryResult(Body):
     """The ranking of one query."""
 
     query: str
@@ -252,21 +249,21 @@ class QueryResult(_Schema):
     )
 
 
-class ModelSummary(_Schema):
+class ModelSummary(Body):
     """The model that ranked."""
 
     name: str
     fingerprint: str
 
 
-class IndexSummary(_Schema):
+class IndexSummary(Body):
     """The token index that was ranked."""
 
     space: str | None = Field(description="Null where the targets came with the request.")
     fingerprint: str
 
 
-class RankResponse(_Schema):
+class RankResponse(Body):
     """Rankings in the order of the queries."""
 
     task: str = Field(description="`zero-shot` where none was named.")
@@ -275,14 +272,14 @@ class RankResponse(_Schema):
     results: list[QueryResult]
 
 
-class ItemError(_Schema):
+class ItemError(Body):
     """Why an item has no ranking."""
 
     code: str
     message: str
 
 
-class BatchResult(_Schema):
+class BatchResult(Body):
     """The answer to one item: a ranking, or an error."""
 
     line: int | None = Field(default=None, description="Of the request, from 1; where items are lines.")
@@ -291,7 +288,7 @@ class BatchResult(_Schema):
     error: ItemError | None
 
 
-class BatchResponse(_Schema):
+class BatchResponse(Body):
     """Answers in the order of the items."""
 
     task: str
@@ -300,7 +297,7 @@ class BatchResponse(_Schema):
     results: list[BatchResult]
 
 
-class Word(_Schema):
+class Word(Body):
     """A word of a sentence, by its place in the vacancy."""
 
     start: int = Field(description="First character, counted in Unicode code points from 0.")
@@ -309,7 +306,7 @@ class Word(_Schema):
     contribution: float = Field(description="What its tokens add to the score; negative where they take from it.")
 
 
-class Evidence(_Schema):
+class Evidence(Body):
     """A sentence that a skill came from, by its place in the vacancy."""
 
     start: int = Field(description="First character, counted in Unicode code points from 0.")
@@ -325,7 +322,7 @@ class Evidence(_Schema):
     )
 
 
-class ExtractedSkill(_Schema):
+class ExtractedSkill(Body):
     """A skill of the vacancy, or whatever the task ranks."""
 
     id: str
@@ -337,7 +334,7 @@ class ExtractedSkill(_Schema):
     evidence: list[Evidence] = Field(description="Best sentence first.")
 
 
-class ExtractResponse(_Schema):
+class ExtractResponse(Body):
     """The skills of a vacancy, best first."""
 
     task: str
@@ -347,7 +344,7 @@ class ExtractResponse(_Schema):
     skills: list[ExtractedSkill]
 
 
-class TaskList(_Schema):
+class TaskList(Body):
     """All tasks."""
 
     tasks: list[RankingTask]
@@ -396,14 +393,14 @@ class Space(SpaceInfo):
         )
 
 
-class JobFailure(_Schema):
+class JobFailure(Body):
     """Why a job failed."""
 
     code: str
     message: str
 
 
-class JobStatus(_Schema):
+class JobStatus(Body):
     """A change of a target space, and how far it is."""
 
     id: str
@@ -420,25 +417,25 @@ class JobStatus(_Schema):
     error: JobFailure | None
 
 
-class JobList(_Schema):
+class JobList(Body):
     """The last jobs, newest first."""
 
     jobs: list[JobStatus]
 
 
-class SpaceList(_Schema):
+class SpaceList(Body):
     """All loaded target spaces."""
 
     spaces: list[Space]
 
 
-class Health(_Schema):
+class Health(Body):
     """The process is alive."""
 
     status: str = "alive"
 
 
-class EncodingTrial(_Schema):
+class EncodingTrial(Body):
     """What was measured at start of one way to encode queries."""
 
     backend: BackendName
@@ -448,7 +445,7 @@ class EncodingTrial(_Schema):
     error: float = Field(description="The most that a token's cosine with torch in float32 falls short of 1.")
 
 
-class Readiness(_Schema):
+class Readiness(Body):
     """Requests can be answered, and with what."""
 
     status: str = "ready"
@@ -461,7 +458,7 @@ class Readiness(_Schema):
     trials: list[EncodingTrial] = Field(description="What was measured to choose; empty where settings left no choice.")
 
 
-class ErrorDetail(_Schema):
+class ErrorDetail(Body):
     """What went wrong."""
 
     code: str
@@ -469,7 +466,7 @@ class ErrorDetail(_Schema):
     request_id: str
 
 
-class ErrorResponse(_Schema):
+class ErrorResponse(Body):
     """The body of every error."""
 
     error: ErrorDetail
