@@ -118,7 +118,7 @@ class TargetSpace:
             return [[] for _ in self.ids]
         aliases = []
         for text, listed in zip(self.texts, self.metadata[self.info.alias_column].to_pylist(), strict=True):
-            found = listed.split(ALIAS_SEPARATOR) if isinstance(listed, str) else listed or []
+            found = split_aliases(listed) if isinstance(listed, str) else listed or []
             by_key = {same_text_key(text): text}
             for alias in found:
                 if alias and alias.strip():
@@ -259,14 +259,16 @@ def _unusable_columns(table: pa.Table) -> str | None:
     return None
 
 
+def split_aliases(cell: str) -> list[str]:
+    """The aliases that one cell of a CSV file holds; blank ones are left out."""
+    return [alias.strip() for alias in cell.split(ALIAS_SEPARATOR) if alias.strip()]
+
+
 def _with_lists(table: pa.Table, column: str | None) -> pa.Table:
     """A table of which one column, where it is there and holds texts, holds the parts of each text."""
     if column not in table.column_names or not pa.types.is_string(table.schema.field(column).type):
         return table
-    parts = [
-        [part.strip() for part in (cell or "").split(ALIAS_SEPARATOR) if part.strip()]
-        for cell in table[column].to_pylist()
-    ]
+    parts = [split_aliases(cell or "") for cell in table[column].to_pylist()]
     place = table.column_names.index(column)
     return table.set_column(place, column, pa.array(parts, pa.list_(pa.string())))
 

@@ -12,11 +12,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from uwe_core.errors import DataError
-from uwe_core.target_space import SpaceInfo, SpaceKind, TargetSpace
+from uwe_core.target_space import SpaceInfo, SpaceKind, TargetSpace, split_aliases
 from uwe_core.text import unreadable_reason
 
 ALIASES = "aliases"
-ALIAS_SEPARATOR = "|"
 _OWN_COLUMNS = ("id", "text", ALIASES)
 # Ids stand in requests too, which allow so many characters.
 _LONGEST_ID = 256
@@ -103,9 +102,8 @@ def read_csv(name: str, body: bytes, facts: SpaceFacts) -> TargetSpace:
     table = TargetSpace.from_csv(SpaceInfo(name=name, **facts.model_dump()), io.BytesIO(body))
     rows = []
     for row in _rows_of(table):
-        aliases = str(row.metadata.get(ALIASES, "")).split(ALIAS_SEPARATOR)
         metadata = {key: value for key, value in row.metadata.items() if key != ALIASES}
-        rows.append(_checked(name, row.id, row.text, metadata, [alias.strip() for alias in aliases]))
+        rows.append(_checked(name, row.id, row.text, metadata, split_aliases(str(row.metadata.get(ALIASES, "")))))
     return _space(table.info, rows)
 
 

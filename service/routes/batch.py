@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import orjson
 from fastapi import APIRouter, Path, Request, Response
@@ -17,17 +17,14 @@ from service.answers import AnswerSource
 from service.errors import item_error
 from service.ndjson import NDJSON, ArrivingBody, Line, is_stream, lines, relay
 from service.routes.dependencies import Ready, State
-from service.routes.rank import CLIENT_GONE, check_answerable, check_limits
-from service.schemas import LONGEST_ID, BatchRequest, BatchResponse, ErrorResponse, RankItem
+from service.routes.rank import CLIENT_GONE, UNPINNED_ERRORS, check_answerable, check_limits
+from service.schemas import LONGEST_ID, BatchRequest, BatchResponse, RankItem
 from service.settings import Settings
 from service.state import Loaded, ServiceState
 from service.while_connected import while_connected
 from uwe_core.errors import InputError, LimitError, OverloadedError
 
 Answer = TypeVar("Answer")
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
-}
 # Before an item that found the queue full tries again, in seconds; later ones are longer.
 _FIRST_PAUSE = 0.02
 _NDJSON_REQUEST = {
@@ -62,7 +59,9 @@ class StreamedRoute(APIRoute):
 router = APIRouter(tags=["ranking"], route_class=StreamedRoute)
 
 
-@router.post("/rank/{task}/batch", response_model=BatchResponse, responses=_ERRORS, openapi_extra=_NDJSON_REQUEST)
+@router.post(
+    "/rank/{task}/batch", response_model=BatchResponse, responses=UNPINNED_ERRORS, openapi_extra=_NDJSON_REQUEST
+)
 async def batch(
     task: Annotated[str, Path(description="Name of a task; GET /tasks lists them.", examples=["job2skill"])],
     body: BatchRequest,

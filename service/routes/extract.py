@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
@@ -13,8 +12,8 @@ from service.access_log import note_texts
 from service.engine import RankingEngine
 from service.extraction import extraction_json
 from service.routes.dependencies import Ready, State
-from service.routes.rank import CLIENT_GONE, check_answerable
-from service.schemas import ErrorResponse, ExtractRequest, ExtractResponse
+from service.routes.rank import CLIENT_GONE, UNPINNED_ERRORS, check_answerable
+from service.schemas import ExtractRequest, ExtractResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import EmptyTextError, InputError, InvalidTextError, LimitError
@@ -22,14 +21,11 @@ from uwe_core.sentences import LONGEST, Sentence, sentences
 from uwe_core.text import unreadable_reason
 
 router = APIRouter(tags=["ranking"])
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse} for status in (404, 408, 413, 422, 500, 503)
-}
 # Each takes about as long as ranking a sentence does.
 _EXPLAINED_PER_SENTENCE = 5
 
 
-@router.post("/extract", response_model=ExtractResponse, responses=_ERRORS)
+@router.post("/extract", response_model=ExtractResponse, responses=UNPINNED_ERRORS)
 async def extract(body: ExtractRequest, request: Request, state: State, loaded: Ready) -> Response:
     """Rank the target space of a task for each sentence of a vacancy, and merge what is found."""
     note_texts(request, [body.text])

@@ -26,6 +26,8 @@ router = APIRouter(tags=["ranking"])
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (404, 408, 409, 413, 422, 500, 503)
 }
+# Of routes whose requests name no fingerprint.
+UNPINNED_ERRORS = {status: answer for status, answer in ERRORS.items() if status != 409}
 # Nobody reads this answer; the status, nginx's own for it, is for the metrics.
 CLIENT_GONE = 499
 # Larger bodies are sent part by part: put together they would hold up the event loop, and fill memory twice.
