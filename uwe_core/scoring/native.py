@@ -14,8 +14,10 @@ from torch import Tensor
 
 from uwe_core.interaction import InteractionConfig, inverse_norms
 from uwe_core.scoring.exponents import power_of_two_factor
-from uwe_core.scoring.native_kernel import compiled, multiplies_int8
-from uwe_core.scoring.packed_queries import LANES, pack_floats, pack_int8
+from uwe_core.scoring.kernel.compiled import compiled
+from uwe_core.scoring.kernel.processor import dots_method
+from uwe_core.scoring.kernel.tile_dots import BLOCK_ROWS
+from uwe_core.scoring.packed_queries import HIGH, LANES, pack_bfloat16, pack_floats, pack_int8
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import TokenIndex
 from uwe_core.types import Scores
@@ -29,6 +31,8 @@ _PASS_TOKENS = 256
 # Rows that the kernel works on at once, at most.
 _ROWS_AT_ONCE = 8
 
+# Fills a buffer with the dot products of the rows `start` to `stop` of the index.
+_Fill = Callable[[int, int, Tensor], None]
 # Targets `first` to `last` (exclusive) in stored order.
 _Piece = tuple[int, int]
 
@@ -45,11 +49,11 @@ class NativeScorer:
         self._index = index
         self._interaction = interaction
         self._bounds: list[int] = index.offsets.tolist()
-        dim = index.manifest.dim
-        self._in_int8 = index.manifest.dtype == "int8" and dim % 4 == 0 and multiplies_int8()
-        self._token_sums = index.embeddings.sum(dim=1, dtype=torch.int32) if self._in_int8 else None
+        storage = index.manifest.dtype
+        self._method = dots_method(storage, index.manifest.dim)
+        self._token_sums = index.embeddings.sum(dim=1, dtype=torch.int32) if self._method == "int8" else None
         self._pieces = cache(self._cut)  # a batch of the same number of tiles finds it cut already
-        self._kernel = compiled(index.manifest.dtype, interaction.kind, in_int8=self._in_int8)
+        self._kernel = compiled(storage, interaction.kind, dots=self._method)
 
     @torch.inference_mode()
     def score(self, queries: TokenEmbeddings) -> Scores:
@@ -62,7 +66,8 @@ class NativeScorer:
     def _score_pass(self, queries: TokenEmbeddings, scores: Scores) -> None:
         tokens = queries.embeddings.float()
         tiles = -(-len(tokens) // LANES)
-        fill = self._int8_dots(tokens, tiles) if self._in_int8 else self._float_dots(tokens, tiles)
+        ways = {"floats": self._float_dots, "int8": self._int8_dots, "tiles": self._tile_dots}
+        fill = ways[self._method](tokens, tiles)
         weights = self._weights(queries, tokens, tiles)
         bounds = queries.offsets.contiguous()
         rows = self._piece_rows(tiles)
@@ -80,8 +85,7 @@ class NativeScorer:
 
         _share(work, self._pieces(rows))
 
-    def _float_dots(self, tokens: Float[Tensor, "query_tokens dim"], tiles: int) -> Callable[[int, int, Tensor], None]:
-        """What fills a buffer with the dot products of the rows `start` to `stop` of the index."""
+    def _float_dots(self, tokens: Float[Tensor, "query_tokens dim"], tiles: int) -> _Fill:
         packed, index = pack_floats(tokens), self._index
         dim = tokens.shape[1]
 
@@ -94,15 +98,31 @@ class NativeScorer:
 
         return fill
 
-    def _int8_dots(self, tokens: Float[Tensor, "query_tokens dim"], tiles: int) -> Callable[[int, int, Tensor], None]:
+    def _int8_dots(self, tokens: Float[Tensor, "query_tokens dim"], tiles: int) -> _Fill:
         packed, index, sums = pack_int8(tokens), self._index, self._token_sums
-        dim, parts = tokens.shape[1], len(packed.columns)
+        columns = packed.columns.view(torch.uint8) ^ HIGH  # one operand of the instruction has no sign: 128 is added
+        dim, parts = tokens.shape[1], len(columns)
 
         def fill(start: int, stop: int, dots: Tensor) -> None:
             room = torch.empty(_ROWS_AT_ONCE * (parts + 1) * LANES, dtype=torch.int32)
             self._kernel.dots(
                 _row(index.embeddings, start), _row(index.scales, start), _row(sums, start), stop - start, dim,
-                packed.columns.data_ptr(), parts, packed.scales.data_ptr(), len(tokens), tiles, room.data_ptr(),
+                columns.data_ptr(), parts, _row(packed.scales, 0), len(tokens), tiles, room.data_ptr(),
+                dots.data_ptr(),
+            )  # fmt: skip
+
+        return fill
+
+    def _tile_dots(self, tokens: Float[Tensor, "query_tokens dim"], tiles: int) -> _Fill:
+        index = self._index
+        packed = pack_int8(tokens) if index.manifest.dtype == "int8" else pack_bfloat16(tokens)
+        dim, parts = tokens.shape[1], len(packed.columns)
+
+        def fill(start: int, stop: int, dots: Tensor) -> None:
+            room = torch.empty(BLOCK_ROWS * ((parts + 1) * LANES + dim))
+            self._kernel.dots(
+                _row(index.embeddings, start), _row(index.scales, start), stop - start, dim,
+                packed.columns.data_ptr(), parts, _row(packed.scales, 0), len(tokens), tiles, room.data_ptr(),
                 dots.data_ptr(),
             )  # fmt: skip
 

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
-from uwe_core.token_storage import LARGEST_INT8
+from uwe_core.token_storage import LARGEST_INT8, StorageType
 
 # Lanes of the kernel's vectors.
 LANES = 16
 # A component is `HIGH * high + low` with both parts in int8: 15 bits, where int8 has 8.
 HIGH = 128
+_GROUP_BYTES = 4
+
+
+# What each part of a query token's component counts. Three bfloat16 hold all 24 bits of a float32.
+PART_WEIGHTS: Mapping[StorageType, tuple[float, ...]] = {"int8": (float(HIGH), 1.0), "bfloat16": (1.0, 1.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class Int8Queries:
-    """Query tokens in two int8 parts, all high parts before all low ones.
+class QueryParts:
+    """Query tokens in parts of a narrow type, the first parts of all tokens before all second ones.
 
     Attributes:
-        columns: `[parts, dim / 4, lanes, 4]`, each 128 above its value.
-        scales: `[tiles * lanes]`, what the whole numbers of each query token are multiplied by.
+        columns: `[parts, dim * bytes / 4, lanes, 4 / bytes]`, 16 columns of a part side by side, four bytes at a time.
+        scales: `[tiles * lanes]`, what the whole numbers of each query token are multiplied by; none of bfloat16.
     """
 
-    columns: UInt8[Tensor, "parts fours lanes 4"]
-    scales: Float[Tensor, " columns"]
+    columns: Shaped[Tensor, "parts groups lanes components"]
+    scales: Float[Tensor, " columns"] | None
 
 
 def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> Float[Tensor, "tiles dim lanes"]:
@@ -37,12 +43,25 @@ def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> Float[Tensor, "til
     return packed
 
 
-def pack_int8(tokens: Float[Tensor, "query_tokens dim"]) -> Int8Queries:
+def pack_int8(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
     """Query tokens as whole numbers of 15 bits in two parts; `dim` is a multiple of 4."""
     scales = tokens.abs().amax(dim=1) / (HIGH * LARGEST_INT8)
     whole = (tokens / torch.where(scales > 0, scales, 1.0)[:, None]).round()
     high = (whole / HIGH).round()
-    parts = torch.cat([high, whole - HIGH * high])
-    filled = pad(parts, (0, 0, 0, -len(parts) % LANES))
-    columns = (filled + HIGH).to(torch.uint8).unflatten(1, (-1, 4)).unflatten(0, (-1, LANES)).transpose(1, 2)
-    return Int8Queries(columns.contiguous(), pad(scales, (0, -len(scales) % LANES)))
+    parts = torch.cat([high, whole - HIGH * high]).to(torch.int8)
+    return QueryParts(_side_by_side(parts), pad(scales, (0, -len(scales) % LANES)))
+
+
+def pack_bfloat16(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
+    """Query tokens as sums of three bfloat16; `dim` is a multiple of 2."""
+    parts, rest = [], tokens
+    for _ in PART_WEIGHTS["bfloat16"]:
+        parts.append(rest.bfloat16())
+        rest = rest - parts[-1].float()
+    return QueryParts(_side_by_side(torch.cat(parts)), None)
+
+
+def _side_by_side(columns: Shaped[Tensor, "columns dim"]) -> Shaped[Tensor, "parts groups lanes components"]:
+    filled = pad(columns, (0, 0, 0, -len(columns) % LANES))
+    packed: Tensor = filled.unflatten(1, (-1, _GROUP_BYTES // filled.element_size())).unflatten(0, (-1, LANES))
+    return packed.transpose(1, 2).contiguous()

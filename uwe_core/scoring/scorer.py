@@ -28,8 +28,8 @@ def make_scorer(index: TokenIndex, interaction: InteractionConfig) -> Scorer:
         return PooledScorer(index, interaction)
     device = index.embeddings.device.type
     if device == "cpu" and find_spec("llvmlite") is not None:
-        from uwe_core.scoring.native import NativeScorer  # noqa: PLC0415 - optional, as the compiler in it is
-        from uwe_core.scoring.native_kernel import can_compile  # noqa: PLC0415
+        from uwe_core.scoring.kernel.processor import can_compile  # noqa: PLC0415 - optional, as the compiler in it is
+        from uwe_core.scoring.native import NativeScorer  # noqa: PLC0415
 
         if can_compile(index.manifest.dtype):
             return NativeScorer(index, interaction)

@@ -108,3 +108,9 @@ def constant(value: float) -> ir.Constant:
 def int_constant(value: int) -> ir.Constant:
     """A vector of one whole number."""
     return ir.Constant(INTS, [INT32(value)] * LANES)
+
+
+def new_function(module: ir.Module, name: str, *kinds: ir.Type) -> tuple[Code, list[Value]]:
+    """An empty function that returns nothing, and its arguments."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+    return Code(function.append_basic_block("entry")), list(function.args)

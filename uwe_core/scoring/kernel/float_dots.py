@@ -1,0 +1,98 @@
+"""Dot products in float32, whatever the storage type."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from uwe_core.scoring.kernel.language import (
+    FLOAT,
+    FLOATS,
+    HALF,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    INTS,
+    POINTER,
+    Code,
+    Value,
+    constant,
+    int_constant,
+    new_function,
+)
+from uwe_core.scoring.kernel.processor import rows_at_once
+from uwe_core.scoring.packed_queries import LANES
+from uwe_core.token_storage import StorageType
+
+_ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "float16": HALF, "int8": INT8}
+
+
+def build_float_dots(module: ir.Module, storage: StorageType) -> None:
+    """`dots(tokens, scales, rows, dim, queries, tiles, widened, out)`, all in float32.
+
+    tokens `[rows, dim]` as stored; scales `[rows]`; queries `[tiles, dim, lanes]`; widened: room for some rows;
+    out `[rows, tiles * lanes]`.
+    """
+    code, (tokens, scales, rows, dim, queries, tiles, widened, out) = new_function(
+        module, "dots", POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, POINTER
+    )
+    together = rows_at_once()
+    whole = code.sub(rows, code.srem(rows, INT64(together)))
+    for start, stop, step in ((INT64(0), whole, together), (whole, rows, 1)):
+        with code.loop(start, stop, step) as row:
+            floats = code.at(tokens, FLOAT, code.mul(row, dim))
+            if storage != "float32":
+                stored_rows = code.at(tokens, _ELEMENTS[storage], code.mul(row, dim))
+                _widen(code, storage, stored_rows, code.at(scales, FLOAT, row), step, dim, widened)
+                floats = widened
+            with code.loop(INT64(0), tiles) as tile:
+                query = code.at(queries, FLOATS, code.mul(tile, dim))
+                sums = _sums(code, floats, dim, query, step)
+                for place, value in enumerate(sums):
+                    to = code.add(code.mul(code.add(row, INT64(place)), tiles), tile)
+                    code.write(value, code.at(out, FLOATS, to))
+    code.ret_void()
+
+
+def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list[Value]:
+    """The dot products of `count` rows with the 16 tokens of a tile."""
+    sums = [code.variable(FLOATS, constant(0.0)) for _ in range(count)]
+    bases = [code.at(rows, FLOAT, code.mul(dim, INT64(place))) for place in range(count)]
+    with code.loop(INT64(0), dim) as component:
+        lanes = code.read(code.at(query, FLOATS, component), FLOATS)
+        for base, total in zip(bases, sums, strict=True):
+            element = code.splat(code.load(code.at(base, FLOAT, component), typ=FLOAT))
+            code.store(code.multiply_add(element, lanes, code.get(total, FLOATS)), total)
+    return [code.get(total, FLOATS) for total in sums]
+
+
+def _widen(
+    code: Code, storage: StorageType, stored: Value, scales: Value, rows: int, dim: Value, widened: Value
+) -> None:
+    """Some rows in float32, 16 components at a time and the rest one by one."""
+    kind = _ELEMENTS[storage]
+    vector = ir.VectorType(kind, LANES)
+    whole = code.sub(dim, code.srem(dim, INT64(LANES)))
+    with code.loop(INT64(0), INT64(rows)) as row:
+        base = code.mul(dim, row)
+        scale = code.load(code.at(scales, FLOAT, row), typ=FLOAT) if storage == "int8" else None
+        with code.loop(INT64(0), whole, LANES) as component:
+            place = code.add(base, component)
+            floats = _as_floats(code, code.read(code.at(stored, kind, place), vector), INTS, FLOATS)
+            if scale is not None:
+                floats = code.fmul(floats, code.splat(scale))
+            code.write(floats, code.at(widened, FLOAT, place))
+        with code.loop(whole, dim) as component:
+            place = code.add(base, component)
+            single = _as_floats(code, code.read(code.at(stored, kind, place), kind), INT32, FLOAT)
+            code.write(single if scale is None else code.fmul(single, scale), code.at(widened, FLOAT, place))
+
+
+def _as_floats(code: Code, stored: Value, ints: ir.Type, floats: ir.Type) -> Value:
+    kind = getattr(stored.type, "element", stored.type)
+    if kind == HALF:
+        return code.fpext(stored, floats)
+    if kind == INT8:
+        return code.sitofp(stored, floats)
+    shift = int_constant(16) if ints == INTS else INT32(16)  # bfloat16 is the upper half of float32
+    return code.bitcast(code.shl(code.zext(stored, ints), shift), floats)
