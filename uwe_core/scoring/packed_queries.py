@@ -17,30 +17,26 @@ LANES = 16
 # A component is `HIGH * high + low` with both parts in int8: 15 bits, where int8 has 8.
 HIGH = 128
 _GROUP_BYTES = 4
-
-
 # What each part of a query token's component counts. Three bfloat16 hold all 24 bits of a float32.
 PART_WEIGHTS: Mapping[StorageType, tuple[float, ...]] = {"int8": (float(HIGH), 1.0), "bfloat16": (1.0, 1.0, 1.0)}
 
 
 @dataclass(frozen=True)
 class QueryParts:
-    """Query tokens in parts of a narrow type, the first parts of all tokens before all second ones.
+    """Query tokens, each in one or more parts; the first parts of all tokens stand before all second ones.
 
     Attributes:
-        columns: `[parts, dim * bytes / 4, lanes, 4 / bytes]`, 16 columns of a part side by side, four bytes at a time.
-        scales: `[tiles * lanes]`, what the whole numbers of each query token are multiplied by; none of bfloat16.
+        columns: `[parts, dim * bytes / 4, lanes, 4 / bytes]`, 16 columns side by side, four bytes of each at a time.
+        scales: `[tiles * lanes]`, what the whole numbers of each query token are multiplied by; of int8 alone.
     """
 
     columns: Shaped[Tensor, "parts groups lanes components"]
     scales: Float[Tensor, " columns"] | None
 
 
-def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> Float[Tensor, "tiles dim lanes"]:
-    """Tiles of 16 query tokens, the last one filled up with zeros."""
-    filled: Tensor = pad(tokens, (0, 0, 0, -len(tokens) % LANES))
-    packed: Tensor = filled.unflatten(0, (-1, LANES)).transpose(1, 2).contiguous()
-    return packed
+def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
+    """Query tokens as they are."""
+    return QueryParts(_side_by_side(tokens), None)
 
 
 def pack_int8(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:

@@ -6,13 +6,12 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from llvmlite import binding, ir
 
 from uwe_core.scoring.kernel.float_dots import build_float_dots
 from uwe_core.scoring.kernel.int8_dots import build_int8_dots
-from uwe_core.scoring.kernel.language import FLOAT
+from uwe_core.scoring.kernel.pieces import Arguments, build_run
 from uwe_core.scoring.kernel.processor import DotsMethod
 from uwe_core.scoring.kernel.scores import KernelKind, build_scores
 from uwe_core.scoring.kernel.tile_dots import build_tile_dots
@@ -21,10 +20,9 @@ from uwe_core.token_storage import StorageType
 
 @dataclass(frozen=True)
 class Kernel:
-    """Compiled functions; their arguments are addresses and whole numbers, in the order of the builders below."""
+    """Machine code: `run` is called by every thread, with arguments of its own, and lets go of Python's lock."""
 
-    dots: Callable[..., None]
-    scores: Callable[..., None]
+    run: Callable[[Arguments], None]
     engine: binding.ExecutionEngine  # owns the machine code
 
 
@@ -45,6 +43,7 @@ def compiled(storage: StorageType, kind: KernelKind, *, dots: DotsMethod) -> Ker
     else:
         build_float_dots(module, storage)
     build_scores(module, kind)
+    build_run(module, storage)
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     features = binding.get_host_cpu_features()
@@ -58,9 +57,5 @@ def compiled(storage: StorageType, kind: KernelKind, *, dots: DotsMethod) -> Ker
     passes.getModulePassManager().run(parsed, passes)
     engine = binding.create_mcjit_compiler(parsed, machine)
     engine.finalize_object()
-    return Kernel(_callable(engine, module, "dots"), _callable(engine, module, "scores"), engine)
-
-
-def _callable(engine: binding.ExecutionEngine, module: ir.Module, name: str) -> Callable[..., None]:
-    kinds: list[Any] = [ctypes.c_float if kind == FLOAT else ctypes.c_int64 for kind in module.globals[name].ftype.args]
-    return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(name))  # releases Python's lock while it runs
+    run = ctypes.CFUNCTYPE(None, ctypes.POINTER(Arguments))(engine.get_function_address("run"))
+    return Kernel(run, engine)

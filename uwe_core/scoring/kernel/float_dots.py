@@ -5,6 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import (
+    DOTS_ARGUMENTS,
     FLOAT,
     FLOATS,
     HALF,
@@ -13,7 +14,6 @@ from uwe_core.scoring.kernel.language import (
     INT32,
     INT64,
     INTS,
-    POINTER,
     Code,
     Value,
     constant,
@@ -28,13 +28,13 @@ _ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "f
 
 
 def build_float_dots(module: ir.Module, storage: StorageType) -> None:
-    """`dots(tokens, scales, rows, dim, queries, tiles, widened, out)`, all in float32.
+    """`dots`, all in float32.
 
     tokens `[rows, dim]` as stored; scales `[rows]`; queries `[tiles, dim, lanes]`; widened: room for some rows;
     out `[rows, tiles * lanes]`.
     """
-    code, (tokens, scales, rows, dim, queries, tiles, widened, out) = new_function(
-        module, "dots", POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, POINTER
+    code, (tokens, scales, _sums_of_rows, rows, dim, queries, _parts, _query_scales, _count, tiles, widened, out) = (
+        new_function(module, "dots", *DOTS_ARGUMENTS)
     )
     together = rows_at_once()
     whole = code.sub(rows, code.srem(rows, INT64(together)))

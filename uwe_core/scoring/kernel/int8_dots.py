@@ -5,13 +5,13 @@ from __future__ import annotations
 from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import (
+    DOTS_ARGUMENTS,
     FLOAT,
     FLOATS,
     INT8,
     INT32,
     INT64,
     INTS,
-    POINTER,
     Code,
     Value,
     constant,
@@ -24,14 +24,14 @@ _INT_BYTES = 4
 
 
 def build_int8_dots(module: ir.Module) -> None:
-    """`dots(tokens, scales, sums, rows, dim, queries, parts, query_scales, low, tiles, room, out)`.
+    """`dots` with queries in two parts, high and low.
 
     tokens `[rows, dim]` int8; scales and sums `[rows]`, of each token (float32; int32); queries
     `[parts, dim / 4, lanes, 4]`, uint8, 128 above the value; low: the column where the low parts of the query tokens
     begin; room: for `rows at once * (parts * lanes + lanes)` int32; out `[rows, tiles * lanes]`, float32.
     """
     code, (tokens, scales, sums, rows, dim, queries, parts, query_scales, low, tiles, room, out) = new_function(
-        module, "dots", POINTER, POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER, POINTER
+        module, "dots", *DOTS_ARGUMENTS
     )
     together = rows_at_once()
     whole = code.sub(rows, code.srem(rows, INT64(together)))

@@ -18,6 +18,10 @@ INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 HALF, FLOAT = ir.HalfType(), ir.FloatType()
 INTS = ir.VectorType(INT32, LANES)
 FLOATS = ir.VectorType(FLOAT, LANES)
+# Of each `dots`: tokens, scales, sums, rows, dim, queries, parts, query_scales, count, tiles, room, out.
+DOTS_ARGUMENTS = (
+    POINTER, POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER, POINTER,
+)  # fmt: skip
 
 Value: TypeAlias = ir.Value
 # The polynomial of 2^f for f in [0, 1] with the smallest largest relative error, 2e-9, and no error at 0.

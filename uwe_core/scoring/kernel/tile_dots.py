@@ -9,6 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import (
+    DOTS_ARGUMENTS,
     FLOAT,
     FLOATS,
     INT8,
@@ -35,14 +36,14 @@ _CONFIGURED_TILES, _CONFIGURATION_BYTES, _WIDTHS_AT, _ROWS_AT = 6, 64, 16, 48
 
 
 def build_tile_dots(module: ir.Module, storage: StorageType) -> None:
-    """`dots(tokens, scales, rows, dim, queries, parts, query_scales, count, tiles, room, out)`.
+    """`dots` with queries in parts of the storage type.
 
     tokens `[rows, dim]` as stored; scales `[rows]`, of int8; queries `[parts, dim * bytes / 4, lanes, 4 / bytes]`;
     query_scales `[tiles * lanes]`, of int8; count: of query tokens, so the columns from one part of them to the next;
     room: for a block's `(parts + 1) * lanes` sums a row and its stored tokens; out `[rows, tiles * lanes]`, float32.
     """
-    code, (tokens, scales, rows, dim, queries, parts, query_scales, count, tiles, room, out) = new_function(
-        module, "dots", POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER, POINTER
+    code, (tokens, scales, _sums_of_rows, rows, dim, queries, parts, query_scales, count, tiles, room, out) = (
+        new_function(module, "dots", *DOTS_ARGUMENTS)
     )
     row_bytes = code.mul(dim, INT64(TORCH_TYPES[storage].itemsize))
     width = code.mul(code.add(parts, INT64(1)), INT64(LANES))
