@@ -13,6 +13,7 @@ from training.ablations.cells import AVERAGE_MAP, Cell, CellResult, CellStore, c
 from training.ablations.config import AblationConfig, AblationName
 from training.ablations.plots import save_plot
 from training.ablations.report import AblationReport
+from training.ablations.synthetic_texts import fingerprint_with_share
 from training.ablations.temperature_grid import scaled_grid
 from training.ablations.variants import Variant, variants_of
 from training.folder_lock import locked_folder
@@ -101,9 +102,14 @@ def _planned(
         config = config.model_copy(update={"temperatures": scaled_grid(base, skills)})
     variants = variants_of(request.name, config)
     for variant in variants:
-        _refuse_untrainable(variant, inputs)
+        _refuse_untrainable(variant, inputs.with_synthetic_share(variant.synthetic_share))
     datasets = [dataset.fingerprint for dataset in inputs.datasets]
-    return config, variants, cells_of(variants, config.seeds, (inputs.graphs_fingerprint, base.fingerprint, *datasets))
+
+    def inputs_of(variant: Variant) -> tuple[str, ...]:
+        graphs = fingerprint_with_share(inputs.graphs_fingerprint, variant.synthetic_share)
+        return (graphs, base.fingerprint, *datasets)
+
+    return config, variants, cells_of(variants, config.seeds, inputs_of)
 
 
 def _refuse_untrainable(variant: Variant, inputs: AblationInputs) -> None:

@@ -21,7 +21,9 @@ from uwe_core.device import resolve_device
 
 
 def ablate_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
-    name: Annotated[AblationName, typer.Argument(help="Tables 4 and 5, figures 4 and 3 of the paper, in this order.")],
+    name: Annotated[
+        AblationName, typer.Argument(help="Tables 4 and 5, figures 4 and 3 of the paper, and fewer synthetic texts.")
+    ],
     graphs: Annotated[Path, typer.Option(help="The folder 'graphs' of `uwe data build`.")],
     out: Annotated[Path, typer.Option(help="For the results; finished cells in it are not done again.")],
     data: Data = SAMPLE,
@@ -46,6 +48,9 @@ def ablate_command(  # noqa: PLR0913, PLR0917 - a command has as many options as
     temperatures: Annotated[
         list[float] | None, typer.Option("--temperature", help="temperature: a value of the grid; the paper's, scaled.")
     ] = None,
+    shares: Annotated[
+        list[float] | None, typer.Option("--share", help="texts: of the synthetic ones, against all; 0.5.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="As for `uwe train`, for all variants.")] = None,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the checkpoint of each run.")] = False,
     device: Device = "auto",
@@ -63,6 +68,7 @@ def ablate_command(  # noqa: PLR0913, PLR0917 - a command has as many options as
                 "soft_temperature": soft_temperature,
                 "pooled_temperature": pooled_temperature,
                 "temperatures": tuple(temperatures or ()) or None,
+                "shares": tuple(shares or ()) or None,
             }
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,8 +85,14 @@ class BipartiteGraph:
         return cls(name, queries, targets, edges, sources, groups, of_skills=skills is not None)
 
 
-def read_graphs(folder: Path) -> dict[str, BipartiteGraph]:
+def read_graphs(
+    folder: Path, remaining: Callable[[pa.Table], pa.Table] = lambda edges: edges
+) -> dict[str, BipartiteGraph]:
     """All graphs of a folder by name, skills' labels as the queries of those that are of skills.
+
+    Args:
+        folder: of the graphs.
+        remaining: of the table of a graph's edges, those to read.
 
     Raises:
         ArtefactError: a file is missing or is not what it should be.
@@ -103,7 +109,7 @@ def read_graphs(folder: Path) -> dict[str, BipartiteGraph]:
         if table.schema not in (SKILL_EDGES_SCHEMA, TEXT_EDGES_SCHEMA):
             raise ArtefactError(f"{path} has the columns of no graph")
         of_skills = table.schema == SKILL_EDGES_SCHEMA
-        graphs[path.stem] = BipartiteGraph.from_table(path.stem, table, labels if of_skills else None)
+        graphs[path.stem] = BipartiteGraph.from_table(path.stem, remaining(table), labels if of_skills else None)
     if not graphs:
         raise ArtefactError(f"{folder} holds no graph")
     return graphs

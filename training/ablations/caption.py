@@ -44,7 +44,8 @@ def caption_of(finding: Finding, cells: Sequence[CellResult], *, seeds: int) -> 
         cells: that the figures are of.
         seeds: of each variant that are finished.
     """
-    return " ".join([_training(finding, cells, seeds), _figures(finding), _machine(cells), _comparison(finding, seeds)])
+    parts = [_training(finding, cells, seeds), _figures(finding), _machine(cells)]
+    return " ".join([*parts, *([] if finding.name == "texts" else [_comparison(finding, seeds)])])
 
 
 def _training(finding: Finding, cells: Sequence[CellResult], seeds: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from training.ablations.cells import Cell, CellResult
+from training.ablations.synthetic_texts import fingerprint_with_share, with_synthetic_share
 from training.benchmark import describe_machine
 from training.build_graphs import leak_check
 from training.evaluate import SAMPLE
@@ -40,13 +41,15 @@ class AblationInputs:
     """What all cells are trained and judged on, read once.
 
     Attributes:
+        folder: of the graphs.
         graphs: to train on.
-        graphs_fingerprint: of their manifest.
+        graphs_fingerprint: of their manifest, and of the share of synthetic texts where it is not all.
         data: `sample`, or the folder of evaluation data.
         datasets: of validation.
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
     """
 
+    folder: Path
     graphs: Sequence[BipartiteGraph]
     graphs_fingerprint: str
     data: str
@@ -66,7 +69,15 @@ class AblationInputs:
         if data == SAMPLE:
             refuse_foreign_skills(graphs)
         leak_check(data).refuse(graphs)
-        return cls(graphs, fingerprint, data, validation_datasets(folder, data, validation), device)
+        return cls(folder, graphs, fingerprint, data, validation_datasets(folder, data, validation), device)
+
+    def with_synthetic_share(self, share: float) -> AblationInputs:
+        """The same with a share of the synthetic texts; a part of what was read has no leak that the whole has not."""
+        if share == 1:
+            return self
+        graphs = read_graphs(self.folder, partial(with_synthetic_share, share=share))
+        fingerprint = fingerprint_with_share(self.graphs_fingerprint, share)
+        return replace(self, graphs=list(graphs.values()), graphs_fingerprint=fingerprint)
 
     def base(self, run: RunConfig) -> UweModel:
         """A fresh model to train."""
@@ -105,15 +116,16 @@ class CellTraining:
             UweError: see `Trainer`.
         """
         run, folder = cell.run, self._folder(cell)
-        judge: Callable[[UweModel], Validation] = partial(validate, datasets=self.inputs.datasets)
+        inputs = self.inputs.with_synthetic_share(cell.variant.synthetic_share)
+        judge: Callable[[UweModel], Validation] = partial(validate, datasets=inputs.datasets)
         is_new = not (RunFolder(folder).state / STATE_FILE).is_file()
         if base is not None and is_new:  # a run's first judgement is of the untrained model
             judge = _first_known(base, judge)
         folder.mkdir(parents=True, exist_ok=True)
         with progress_bar(f"{cell.variant.name}, seed {cell.seed}") as bar:
             observer = Observers([MetricsLog(folder / METRICS_FILE), TerminalLog(bar)])
-            model = self.inputs.base(run)
-            trainer = Trainer(model, self.inputs.graphs, run.train, RunFolder(folder), judge, observer)
+            model = inputs.base(run)
+            trainer = Trainer(model, inputs.graphs, run.train, RunFolder(folder), judge, observer)
             done = trainer.run(resume=True, should_stop=should_stop)
         if done.progress.validated_step != done.plan.steps:  # it may have been stopped before the last judgement
             return None
@@ -124,7 +136,7 @@ class CellTraining:
             fingerprint=cell.fingerprint,
             steps=done.plan.steps,
             precision=done.plan.precision,
-            machine=describe_machine(self.inputs.device),
+            machine=describe_machine(inputs.device),
             seconds=sum(line["seconds"] for line in log if line["kind"] in {STEP, VALIDATION}),
             base=_metrics_at(log, 0),
             metrics=_metrics_at(log, done.plan.steps),

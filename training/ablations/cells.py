@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,14 @@ class Cell:
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
+    def short_fingerprint(self) -> str:
+        """As much of it as file names have."""
+        return self.fingerprint[:12]
+
+    @property
     def name(self) -> str:
         """Of its files: for people, and different where the fingerprint is."""
-        return f"{self.variant.name}-seed{self.seed}-{self.fingerprint[:12]}"
+        return f"{self.variant.name}-seed{self.seed}-{self.short_fingerprint}"
 
 
 class CellResult(BaseModel):
@@ -89,16 +94,16 @@ class CellStore:
     root: Path
 
     def get(self, cell: Cell) -> CellResult | None:
-        """The result of a cell of that very fingerprint, or None.
+        """The result of a cell of that very fingerprint, or None; another ablation may call its variant otherwise.
 
         Raises:
             ArtefactError: the file cannot be read.
         """
-        path = self._path(cell)
-        if not path.is_file():
-            return None
-        found = read_facts(path, CellResult, CELL_FORMAT)
-        return found if found.fingerprint == cell.fingerprint else None
+        for path in sorted((self.root / CELLS_FOLDER).glob(f"*-{cell.short_fingerprint}.json")):
+            found = read_facts(path, CellResult, CELL_FORMAT)
+            if found.fingerprint == cell.fingerprint:
+                return found.model_copy(update={"variant": cell.variant.name})
+        return None
 
     def put(self, cell: Cell, result: CellResult) -> None:
         """Keep a result."""
@@ -115,6 +120,6 @@ class CellStore:
         return self.root / CELLS_FOLDER / f"{cell.name}.json"
 
 
-def cells_of(variants: Sequence[Variant], seeds: int, inputs: tuple[str, ...]) -> list[Cell]:
+def cells_of(variants: Sequence[Variant], seeds: int, inputs_of: Callable[[Variant], tuple[str, ...]]) -> list[Cell]:
     """All cells, seed by seed, so that what is stopped early has as many runs of each variant."""
-    return [Cell(variant, seed, inputs) for seed in range(seeds) for variant in variants]
+    return [Cell(variant, seed, inputs_of(variant)) for seed in range(seeds) for variant in variants]

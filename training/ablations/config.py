@@ -12,8 +12,9 @@ from training.run_config import RunConfig, overridden
 from training.validation import ValidationConfig
 from uwe_core.errors import ConfigurationError
 
-AblationName = Literal["loss", "interaction", "temperature", "transfer"]
+AblationName = Literal["loss", "interaction", "temperature", "transfer", "texts"]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 PAPER_RECIPE = "paper"
 # The paper's ablations train on these alone (section 6).
 PAPER_GRAPHS = ("job", "sentence", "alternative")
@@ -58,6 +59,7 @@ class AblationConfig(BaseModel):
             the recipe ranks with, or else its loss.
         pooled_temperature: of those that compare tokens with a pooled target; None: the same.
         temperatures: that the ablation `temperature` tries; none: the paper's, scaled to the encoder.
+        shares: of the synthetic texts that the ablation `texts` compares to all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +70,7 @@ class AblationConfig(BaseModel):
     soft_temperature: Temperature | None = None
     pooled_temperature: Temperature | None = None
     temperatures: tuple[Temperature, ...] = ()
+    shares: tuple[Share, ...] = Field(default=(0.5,), min_length=1)
 
 
 def default_size(name: AblationName, *, has_gpu: bool) -> AblationSize:
@@ -82,23 +85,23 @@ def default_recipe(*, has_gpu: bool) -> str:
     return PAPER_RECIPE if has_gpu else "minilm_cpu"
 
 
-def ablation_config(recipe: str, size: AblationSize, settings: Sequence[str], **temperatures: Any) -> AblationConfig:
+def ablation_config(recipe: str, size: AblationSize, settings: Sequence[str], **choices: Any) -> AblationConfig:
     """A configuration from a recipe, whose size and precision are replaced, and single values over that.
 
     Args:
         recipe: its name.
         size: of the ablation.
         settings: see `overridden`.
-        **temperatures: of `AblationConfig`.
+        **choices: temperatures and shares of `AblationConfig`.
 
     Raises:
         InputError: there is no such recipe.
-        ConfigurationError: a setting is none, or no temperature is what is named as one.
+        ConfigurationError: a setting is none, or no temperature or share is what is named as one.
     """
     run = overridden(_sized(recipe_of(recipe), size), settings)
     own = {"pooled_temperature": _PAPER_POOLED_TEMPERATURE} if recipe == PAPER_RECIPE else {}
     try:
-        return AblationConfig(run=run, recipe=recipe, seeds=size.seeds, **(own | temperatures))
+        return AblationConfig(run=run, recipe=recipe, seeds=size.seeds, **(own | choices))
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
         raise ConfigurationError(f"the ablation cannot be: {problems}") from error

@@ -103,8 +103,10 @@ class AblationReport:
 
     def markdown(self) -> str:
         """Table and caption."""
-        header, *rows = self.rows()
-        lines = [_line(header), _line(["---"] * len(header)), *map(_line, rows), "", self.caption]
+        lines = _table(self.rows())
+        if differences := self.difference_rows():
+            lines += ["", *_table(differences)]
+        lines += ["", self.caption]
         if self.finding.name == "temperature":
             lines += ["", *_paper_temperatures()]
         return "\n".join(lines) + "\n"
@@ -130,6 +132,7 @@ class AblationReport:
         reference = self.reference
         return {
             "name": runs.variant.name,
+            "synthetic_share": runs.variant.synthetic_share,
             "interaction": runs.variant.run.interaction and runs.variant.run.interaction.model_dump(mode="json"),
             "metrics": {metric: asdict(runs.estimate(metric)) for metric in metrics},
             "gains": {metric: asdict(runs.gain(metric)) for metric in metrics},
@@ -144,7 +147,8 @@ class AblationReport:
         reference = self.reference
         header = ["variant", "MAP", "over the untrained base"]
         header += [f"against {reference.variant.name}"] if reference else []
-        rows = [[*header, *self.datasets, *(["paper"] if reference else [])]]
+        of_paper = self.finding.name in {"loss", "interaction"}
+        rows = [[*header, *self.datasets, *(["paper"] if of_paper else [])]]
         for runs in self.runs:
             average, gain = runs.estimate(AVERAGE_MAP), runs.gain(AVERAGE_MAP)
             row = [runs.variant.title, average.text(average.half_width), gain.text(gain.half_width, signed=True)]
@@ -152,7 +156,21 @@ class AblationReport:
                 difference = runs.against(reference, AVERAGE_MAP)
                 row.append("" if runs is reference else difference.text(difference.half_width, signed=True))
             row += [f"{runs.estimate(name + _MAP).mean:.1f}" for name in self.datasets]
-            rows.append([*row, *([self._paper(runs)] if reference else [])])
+            rows.append([*row, *([self._paper(runs)] if of_paper else [])])
+        return rows
+
+    def difference_rows(self) -> list[list[str]]:
+        """Of every other variant to the paper's method on each data set, seed by seed; none where there is no such."""
+        reference = self.reference
+        if reference is None:
+            return []
+        columns = [*self.datasets, "average"]
+        rows = [[f"MAP against {reference.variant.name}", *columns]]
+        for runs in self.runs:
+            if runs is not reference:
+                differences = [runs.against(reference, name + _MAP) for name in columns]
+                texts = [difference.text(difference.half_width, signed=True) for difference in differences]
+                rows.append([runs.variant.title, *texts])
         return rows
 
     def _paper(self, runs: VariantRuns) -> str:
@@ -176,6 +194,11 @@ class AblationReport:
 def _paper_temperatures() -> list[str]:
     soft, pooled = (paper_map("interaction", kind) for kind in (SOFT, POOLED_TARGET))
     return [f"Best of the paper's grid (0.1, 0.5, 1, 2): {SOFT} {soft}, {POOLED_TARGET} {pooled}."]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    header, *others = rows
+    return [_line(header), _line(["---"] * len(header)), *map(_line, others)]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from uwe_core.gradients.objective import GraphLossConfig, LossKind
 from uwe_core.interaction import InteractionConfig, InteractionKind
 
 ALL_GRAPHS = "all"
+ALL_TEXTS = "all"
 SOFT: InteractionKind = "soft_late_interaction"
 POOLED_TARGET: InteractionKind = "context_match"
 _MEAN_POOLED = InteractionConfig(kind="pooled_cosine")
@@ -25,16 +26,20 @@ class Variant:
         run: its configuration, but for the seed.
         family: of a curve, where variants are points of several.
         temperature: its interaction temperature, where the ablation is about that.
+        synthetic_share: of the synthetic texts of the graphs that it is trained on.
     """
 
     name: str
     run: RunConfig
     family: str | None = None
     temperature: float | None = None
+    synthetic_share: float = 1.0
 
     @property
     def title(self) -> str:
-        """The name, with the interaction temperature where its interaction has one."""
+        """The name, with the share of texts where it is one, and the temperature where its interaction has one."""
+        if self.synthetic_share < 1:
+            return f"{100 * self.synthetic_share:g} % of the synthetic texts"
         interaction = self.run.interaction
         if interaction is None or interaction.kind not in {SOFT, POOLED_TARGET}:
             return self.name
@@ -47,8 +52,8 @@ def variants_of(name: AblationName, config: AblationConfig) -> list[Variant]:
 
 
 def reference_of(name: AblationName) -> str | None:
-    """The variant that is the paper's method, to which the others are compared seed by seed."""
-    references: dict[AblationName, str] = {"loss": "many_to_many", "interaction": SOFT}
+    """The variant that is the paper's method, to which the others are compared seed by seed, where there is one."""
+    references: dict[AblationName, str] = {"loss": "many_to_many", "interaction": SOFT, "texts": ALL_TEXTS}
     return references.get(name)
 
 
@@ -78,6 +83,14 @@ def _transfers(config: AblationConfig) -> list[Variant]:
     ]
     variants = [Variant(graph, _with_losses(run, own)) for graph, own in zip(PAPER_GRAPHS, alone, strict=True)]
     return [*variants, Variant(ALL_GRAPHS, run)]
+
+
+def _texts(config: AblationConfig) -> list[Variant]:
+    """Many-to-many as in the ablation `loss`, over fewer synthetic texts and over all."""
+    run = _with_interaction(config.run, _MEAN_POOLED)
+    run = _with_losses(run, _of_kind(run, "many_to_many"))
+    fewer = [Variant(f"share{share:g}", run, synthetic_share=share) for share in sorted(set(config.shares))]
+    return [*fewer, Variant(ALL_TEXTS, run)]
 
 
 def _interactions(config: AblationConfig) -> list[Variant]:
@@ -114,6 +127,7 @@ _BUILDERS: Mapping[AblationName, Callable[[AblationConfig], list[Variant]]] = {
     "interaction": _interactions,
     "temperature": _temperatures,
     "transfer": _transfers,
+    "texts": _texts,
 }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -17,12 +19,14 @@ from tests.training.test_train import forbid, write_graphs
 from training.ablate import AblationOutcome, AblationRequest, ablate
 from training.ablations.cells import CellResult
 from training.ablations.config import AblationName, AblationSize, ablation_config
+from training.ablations.synthetic_texts import is_kept
 from training.cli import app
 from training.recipes import RECIPES
 from training.run_config import RunConfig
 from uwe_core.errors import ConfigurationError, LeakError
 from uwe_core.files import sha256_of
 from uwe_core.gradients.objective import GraphLossConfig
+from uwe_core.graph import BipartiteGraph, read_graphs
 from uwe_core.model import UweModel
 from uwe_core.trainer.trainer import Trainer
 
@@ -77,6 +81,17 @@ def run(
     config = ablation_config("tiny", size, ["train.precision=float32"])
     request = AblationRequest(name, graphs, str(data), config, out, "cpu", keep_weights)
     return ablate(request, lambda line: None, should_stop)
+
+
+def synthetic(graphs: Path, folder: Path) -> Path:
+    """The graphs of skills as if a language model had written all of their texts."""
+    shutil.copytree(graphs, folder)
+    for name in ("job", "sentence", "alternative"):
+        edges = pq.read_table(folder / f"{name}.parquet")
+        sources = pa.array(["generated"] * len(edges))
+        edges = edges.set_column(edges.schema.get_field_index("source"), "source", sources)
+        pq.write_table(edges, folder / f"{name}.parquet")
+    return folder
 
 
 def results(out: Path) -> dict[tuple[str, int], CellResult]:
@@ -156,6 +171,35 @@ def test_one_stopped_anywhere_ends_as_one_that_was_not(asked: int, graphs: Path,
     for folder in (tmp_path / "stopped/weights").iterdir():  # of the cells that were not finished when it was stopped
         same = tmp_path / "undisturbed/weights" / folder.name
         assert sha256_of(folder / "model.safetensors") == sha256_of(same / "model.safetensors")
+
+
+def test_cells_of_another_ablation_are_reused_where_they_are_the_same_training(
+    graphs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = synthetic(graphs, tmp_path / "graphs")
+    run("loss", graphs, data, tmp_path / "loss")
+    run("texts", graphs, data, tmp_path / "alone")
+    shutil.copytree(tmp_path / "loss/cells", tmp_path / "texts/cells")
+    trained: list[set[str]] = []
+
+    def noted(model: UweModel, graphs: Sequence[BipartiteGraph], *others: Any) -> Trainer:
+        trained.append({text for graph in graphs if graph.of_skills for text in graph.targets})
+        return Trainer(model, graphs, *others)
+
+    monkeypatch.setattr("training.ablations.cell_training.Trainer", noted)
+    report = run("texts", graphs, data, tmp_path / "texts").report
+    assert report is not None
+    assert [runs.variant.title for runs in report.runs] == ["50 % of the synthetic texts", "all"]
+    everything = {text for graph in read_graphs(graphs).values() if graph.of_skills for text in graph.targets}
+    half = {text for text in everything if is_kept(text, 0.5)}
+    assert trained == [half, half]  # with all texts nothing is trained again
+    assert half < everything
+    assert sorted(cell.variant for cell in report.cells) == ["all", "all", "share0.5", "share0.5"]
+    for cell in report.cells:
+        assert cell.metrics == results(tmp_path / "alone")[cell.variant, cell.seed].metrics
+    page = (tmp_path / "texts/ablation.md").read_text()
+    assert "| MAP against all | job2skill | skill2job | average |\n| --- | --- | --- | --- |\n| 50 % of the" in page
+    assert "paper" not in page.replace("by the recipe", "")
 
 
 def test_a_report_is_of_the_seeds_that_are_complete(graphs: Path, data: Path, tmp_path: Path) -> None:

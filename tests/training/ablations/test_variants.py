@@ -27,8 +27,8 @@ from uwe_core.interaction import InteractionConfig
 TINY = SMALL.model_copy(update={"steps": 7, "skills": 10})
 
 
-def config(recipe: str = "minilm_cpu", **temperatures: Any) -> AblationConfig:
-    return ablation_config(recipe, TINY, (), **temperatures)
+def config(recipe: str = "minilm_cpu", **choices: Any) -> AblationConfig:
+    return ablation_config(recipe, TINY, (), **choices)
 
 
 def losses_of(variant: Variant) -> dict[str, tuple[str, float, float]]:
@@ -105,6 +105,15 @@ def test_temperatures_are_a_grid_of_both_soft_interactions() -> None:
     assert len({variant.name for variant in variants}) == 4
 
 
+def test_shares_of_synthetic_texts_differ_in_these_alone_and_train_as_many_to_many_of_the_losses() -> None:
+    variants = variants_of("texts", config(shares=(0.5, 0.0)))
+    assert [(variant.name, variant.synthetic_share) for variant in variants] == [
+        ("share0", 0.0), ("share0.5", 0.5), ("all", 1.0),
+    ]  # fmt: skip
+    (many,) = [variant for variant in variants_of("loss", config()) if variant.name == "many_to_many"]
+    assert all(variant.run == many.run for variant in variants)
+
+
 @pytest.mark.parametrize("name", ["loss", "interaction"])
 def test_the_paper_has_a_figure_for_every_variant(name: AblationName) -> None:
     table = "loss" if name == "loss" else "interaction"
@@ -121,6 +130,8 @@ def test_the_papers_figures_by_sample() -> None:
 def test_what_cannot_be_is_a_clear_error() -> None:
     with pytest.raises(ConfigurationError, match="soft_temperature: Input should be greater than 0"):
         config(soft_temperature=0.0)
+    with pytest.raises(ConfigurationError, match="shares: Input should be less than 1"):
+        config(shares=(1.0,))
     with pytest.raises(InputError, match="no recipe"):
         config("nonsense")
 
