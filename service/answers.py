@@ -1,7 +1,7 @@
 """Answers as JSON: each query's part is written once, and responses are put together from parts.
 
 orjson writes the dataclasses of the ranker as they stand, faster than pydantic-core (docs/adr/0005).
-`service.schemas.RankResponse` describes the form; tests hold both together.
+`service.schemas.rank.RankResponse` describes the form; tests hold both together.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.batching import EmbeddedTexts
-from service.embedding_schemas import EncodingFormat
 from service.engine import RankingEngine
+from service.schemas.embed import EncodingFormat
 from uwe_core.interaction import inverse_norms
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_span import TokenSpan

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from service.schemas import ErrorDetail, ErrorResponse
+from service.schemas.errors import ErrorDetail, ErrorResponse
 from uwe_core import errors
 
 logger = logging.getLogger(__name__)

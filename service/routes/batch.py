@@ -18,7 +18,7 @@ from service.errors import item_error
 from service.ndjson import NDJSON, ArrivingBody, Line, is_stream, lines, relay
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, UNPINNED_ERRORS, check_answerable, check_limits
-from service.schemas import LONGEST_ID, BatchRequest, BatchResponse, RankItem
+from service.schemas.batch import LONGEST_ID, BatchRequest, BatchResponse, RankItem
 from service.settings import Settings
 from service.state import Loaded, ServiceState
 from service.while_connected import while_connected

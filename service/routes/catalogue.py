@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from service.routes.dependencies import Ready
-from service.schemas import ErrorResponse, TaskList
+from service.schemas.errors import ErrorResponse
+from service.schemas.tasks import TaskList
 
 router = APIRouter(tags=["catalogue"], responses={503: {"model": ErrorResponse}})
 

@@ -10,11 +10,11 @@ from starlette.requests import ClientDisconnect
 
 from service.access_log import note_texts
 from service.batching import Reading
-from service.embedding_schemas import AnyEmbedRequest, EmbedRequest, EmbedResponse, TeiEmbedRequest, TeiEmbedResponse
 from service.embeddings_json import bare_parts, head, mean_parts, token_parts
 from service.model_names import check_model
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, ERRORS, in_parts
+from service.schemas.embed import AnyEmbedRequest, EmbedRequest, EmbedResponse, TeiEmbedRequest, TeiEmbedResponse
 from service.settings import Settings
 from service.state import Loaded
 from service.text_fields import TextField, naming

@@ -13,7 +13,7 @@ from service.engine import RankingEngine
 from service.extraction import extraction_json
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, UNPINNED_ERRORS, check_answerable
-from service.schemas import ExtractRequest, ExtractResponse
+from service.schemas.extract import ExtractRequest, ExtractResponse
 from service.settings import Settings
 from service.while_connected import while_connected
 from uwe_core.errors import EmptyTextError, InputError, InvalidTextError, LimitError

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.routes.dependencies import Ready, State
-from service.schemas import EncodingTrial, ErrorResponse, Health, ModelSummary, Readiness
+from service.schemas.errors import ErrorResponse
+from service.schemas.health import EncodingTrial, Health, Readiness
+from service.schemas.origin import ModelSummary
 
 router = APIRouter(tags=["operations"])
 

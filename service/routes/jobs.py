@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from service.routes.dependencies import Ready
-from service.schemas import ErrorResponse, JobList, JobStatus
+from service.schemas.errors import ErrorResponse
+from service.schemas.jobs import JobList, JobStatus
 
 router = APIRouter(tags=["spaces"], responses={503: {"model": ErrorResponse}})
 

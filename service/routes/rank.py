@@ -14,7 +14,9 @@ from service.answers import AnswerSource, response_parts
 from service.batching import Pins
 from service.engine import RankingEngine
 from service.routes.dependencies import Ready, State
-from service.schemas import ErrorResponse, NarrowedRequest, PagedRequest, RankRequest, RankResponse
+from service.schemas.errors import ErrorResponse
+from service.schemas.narrowed import NarrowedRequest, PagedRequest
+from service.schemas.rank import RankRequest, RankResponse
 from service.settings import Settings
 from service.state import Loaded, ServiceState
 from service.while_connected import while_connected

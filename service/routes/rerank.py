@@ -13,9 +13,12 @@ from starlette.requests import ClientDisconnect
 from service.access_log import note_texts
 from service.answers import AnswerSource
 from service.batching import Reading
-from service.given_targets import GivenTarget, check_targets, space_of
+from service.given_targets import check_targets, space_of
 from service.model_names import check_model
-from service.rerank_schemas import (
+from service.routes.dependencies import Ready, State
+from service.routes.rank import CLIENT_GONE, ERRORS
+from service.schemas.origin import ModelSummary
+from service.schemas.rerank import (
     ApiVersion,
     CohereRerankRequest,
     CohereRerankResponse,
@@ -25,9 +28,7 @@ from service.rerank_schemas import (
     TeiRerankRequest,
     TeiRerankResponse,
 )
-from service.routes.dependencies import Ready, State
-from service.routes.rank import CLIENT_GONE, ERRORS
-from service.schemas import ModelSummary
+from service.schemas.zero_shot import GivenTarget
 from service.state import Loaded, ServiceState
 from service.text_fields import TextField, naming
 from service.while_connected import while_connected

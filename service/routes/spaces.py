@@ -11,7 +11,9 @@ from fastapi import APIRouter, Path, Query, Request
 from service.live import Job
 from service.live.uploads import SpaceFacts, read_csv, read_patch, read_upload
 from service.routes.dependencies import Ready
-from service.schemas import ErrorResponse, JobStatus, Space, SpaceList
+from service.schemas.errors import ErrorResponse
+from service.schemas.jobs import JobStatus
+from service.schemas.spaces import Space, SpaceList
 from service.state import Loaded
 from uwe_core.errors import UnknownSpaceError
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from service.access_log import note_texts
-from service.given_targets import GivenTargetsRequest, ZeroShotRequest, check_targets, space_of
+from service.given_targets import check_targets, space_of
 from service.routes.dependencies import Ready, State
 from service.routes.rank import CLIENT_GONE, ERRORS, answer, check_limits, respond
-from service.schemas import RankResponse, SpaceRankRequest
+from service.schemas.rank import RankResponse
+from service.schemas.zero_shot import GivenTargetsRequest, SpaceRankRequest, ZeroShotRequest
 from service.settings import Settings
 from service.state import Loaded, ServiceState
 from service.text_fields import TextField, naming, text_field

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.answers import AnswerSource, query_json, response_parts
-from service.schemas import RankResponse
+from service.schemas.rank import RankResponse
 from tests.service.conftest import ENCODING, FakeRanker, FakeSpace
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from service.app import create_app
 from service.ndjson import NDJSON, ArrivingBody, lines, relay
-from service.schemas import BatchResponse
+from service.schemas.batch import BatchResponse
 from service.settings import Settings
 from tests.service.conftest import FakeRanker
 from uwe_core.errors import SlowBodyError

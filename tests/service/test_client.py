@@ -21,12 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import client as uwe
-from service import embedding_schemas, rerank_schemas, schemas
 from service.app import create_app
 from service.client import batches
 from service.client.retries import retry_after_seconds
+from service.schemas import batch, embed, explanation, extract, origin, rank, rerank, tokens
 from service.settings import Settings
 from tests.service.conftest import TARGETS, FakeRanker
+from uwe_core.tasks import RankingTask
 
 Handler = Callable[[httpx.Request], httpx.Response]
 _QUERIES = ["bbb", "a", "long bbb", "cc", "dddd", "e", "ff"]
@@ -178,9 +179,9 @@ def test_vectors_of_another_length_are_refused(embedding: str) -> None:
 
 
 def test_every_option_of_the_service_can_be_asked_for() -> None:
-    assert uwe.RankOptions.__annotations__.keys() | {"query", "queries"} == schemas.RankRequest.model_fields.keys()
-    assert uwe.RankItem.__annotations__.keys() == schemas.RankItem.model_fields.keys()
-    assert {"text", *uwe.ExtractOptions.__annotations__} == set(schemas.ExtractRequest.model_fields)
+    assert uwe.RankOptions.__annotations__.keys() | {"query", "queries"} == rank.RankRequest.model_fields.keys()
+    assert uwe.RankItem.__annotations__.keys() == batch.RankItem.model_fields.keys()
+    assert {"text", *uwe.ExtractOptions.__annotations__} == set(extract.ExtractRequest.model_fields)
 
 
 def test_items_have_answers_or_errors_and_ids_of_their_own(blocking: uwe.UweClient, ranker: FakeRanker) -> None:
@@ -244,25 +245,25 @@ def test_tasks_and_readiness(client: TestClient, blocking: uwe.UweClient) -> Non
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (uwe.Target, schemas.Target),
-        (uwe.Truncated, schemas.Truncated),
-        (uwe.Token, schemas.Token),
-        (uwe.Contribution, schemas.Contribution),
-        (uwe.ScoreExplanation, schemas.ScoreExplanation),
-        (uwe.QueryResult, schemas.QueryResult),
-        (uwe.BatchResult, schemas.BatchResult),
-        (uwe.BatchResults, schemas.BatchResponse),
-        (uwe.ItemError, schemas.ItemError),
-        (uwe.Extraction, schemas.ExtractResponse),
-        (uwe.ExtractedSkill, schemas.ExtractedSkill),
-        (uwe.Evidence, schemas.Evidence),
-        (uwe.Word, schemas.Word),
-        (uwe.ModelSummary, schemas.ModelSummary),
-        (uwe.IndexSummary, schemas.IndexSummary),
-        (uwe.Task, schemas.RankingTask),
-        (uwe.EmbeddedText, embedding_schemas.EmbeddedText),
-        (uwe.Embeddings, embedding_schemas.EmbedResponse),
-        (uwe.RankedText, rerank_schemas.RankedText),
+        (uwe.Target, rank.Target),
+        (uwe.Truncated, tokens.Truncated),
+        (uwe.Token, tokens.Token),
+        (uwe.Contribution, explanation.Contribution),
+        (uwe.ScoreExplanation, explanation.ScoreExplanation),
+        (uwe.QueryResult, rank.QueryResult),
+        (uwe.BatchResult, batch.BatchResult),
+        (uwe.BatchResults, batch.BatchResponse),
+        (uwe.ItemError, batch.ItemError),
+        (uwe.Extraction, extract.ExtractResponse),
+        (uwe.ExtractedSkill, extract.ExtractedSkill),
+        (uwe.Evidence, extract.Evidence),
+        (uwe.Word, extract.Word),
+        (uwe.ModelSummary, origin.ModelSummary),
+        (uwe.IndexSummary, origin.IndexSummary),
+        (uwe.Task, RankingTask),
+        (uwe.EmbeddedText, embed.EmbeddedText),
+        (uwe.Embeddings, embed.EmbedResponse),
+        (uwe.RankedText, rerank.RankedText),
     ],
 )
 def test_no_field_of_the_service_is_missing(ours: Any, theirs: Any) -> None:

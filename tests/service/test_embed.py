@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.embedding_schemas import EmbedResponse
 from service.routes import rank as rank_routes
+from service.schemas.embed import EmbedResponse
 from tests.fakes import TINY_LIMIT
 from uwe_core.ranker import Ranker
 

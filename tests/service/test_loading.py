@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from service.loading import load_ranker
-from service.schemas import Space
+from service.schemas.spaces import Space
 from service.settings import Settings
 from service.space_status import SpaceStatus
 from tests.fakes import save_tiny_model

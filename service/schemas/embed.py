@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
-from service.body import Body
-from service.schemas import ModelSummary, Token, Truncated
+from service.schemas.body import Body
+from service.schemas.origin import ModelSummary
+from service.schemas.tokens import Token, Truncated
 from service.text_fields import TextField, text_field
 
 EncodingFormat = Literal["float", "base64"]

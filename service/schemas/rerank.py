@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
-from service.body import Body
-from service.schemas import ModelSummary
+from service.schemas.body import Body
+from service.schemas.origin import ModelSummary
 
 _TEXT = "text"
 
