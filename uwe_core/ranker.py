@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from itertools import takewhile
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from uwe_core.backends.choosing import EncodingSummary, summary_of
 from uwe_core.encoder import TOKENS_PER_BATCH, TokenisedTexts, Truncation
 from uwe_core.errors import ConfigurationError, UnknownTaskError
-from uwe_core.explanation import Explanation, TargetExplanation, explain, fold
+from uwe_core.explanation import Explanation, explain, fold
 from uwe_core.languages import languages_of
-from uwe_core.metadata_filter import MetadataFilter, TargetMask
 from uwe_core.model import UweModel
 from uwe_core.narrowing import WHOLE, Narrowing
-from uwe_core.scoring import Scorer, make_scorer
-from uwe_core.scoring.alias_rows import AliasRows, CollapsedScores
-from uwe_core.scoring.candidates import (
-    CandidateConfig,
-    CandidateIndex,
-    CandidateScorer,
-    CandidateScores,
-    candidate_fingerprint,
-)
+from uwe_core.rankable_space import Candidates, RankableSpace, SpaceSummary
+from uwe_core.ranked_target import RankedTarget
+from uwe_core.scoring.candidates import CandidateScores
+from uwe_core.selection import QueryScores, best_targets, excluded_targets
 from uwe_core.served_spaces import ServedSpaces
-from uwe_core.target_space import SpaceInfo, TargetSpace
+from uwe_core.target_space import TargetSpace
 from uwe_core.tasks import RankingTask, is_standard, zero_shot_task
-from uwe_core.text import same_text_key
 from uwe_core.token_embeddings import TokenEmbeddings
-from uwe_core.token_index import StorageType, TokenIndex
+from uwe_core.token_index import TokenIndex
 from uwe_core.token_span import TokenSpan
-from uwe_core.top_k import top_k as best_targets
 from uwe_core.types import Scores
 
-# Of one query: a score for every row of an index, those of aliases included, or those of its candidates.
-QueryScores: TypeAlias = Float[Tensor, " rows"] | CandidateScores
+__all__ = [
+    "GIVEN_TASK",
+    "STAGES",
+    "Candidates",
+    "QueryScores",
+    "RankableSpace",
+    "RankedTarget",
+    "Ranker",
+    "RankerDescription",
+    "Rankings",
+    "SpaceSummary",
+    "Stage",
+]
 
 Stage = Literal["tokenise", "encode", "score", "top_k"]
 STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
@@ -52,32 +52,6 @@ STAGES: tuple[Stage, ...] = ("tokenise", "encode", "score", "top_k")
 _PADDING = 2
 # Of targets of the moment, which no loaded space holds.
 GIVEN_TASK = zero_shot_task("given")
-# Of filters, a byte for each target of a space.
-_KEPT_MASKS = 32
-
-
-@dataclass(frozen=True)
-class RankedTarget:
-    """One target of a ranking.
-
-    Attributes:
-        score: the interaction's own value; soft late interaction grows with the number of query tokens.
-        normalised_score: in [-1, 1], comparable between queries.
-        rank: 1 is best.
-        confidence: the probability that it is relevant, in [0, 1]; None where the model has no calibration of the task.
-        explanation: of the score; None where nobody asked for one.
-        matched_alias: to which it owes its score; None where its own text is as good, or aliases are not matched.
-    """
-
-    id: str
-    text: str
-    score: float
-    normalised_score: float
-    rank: int
-    metadata: dict[str, Any]
-    confidence: float | None = None
-    explanation: TargetExplanation | None = None
-    matched_alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,155 +66,6 @@ class Rankings:
     rankings: list[list[RankedTarget]]
     truncations: list[Truncation]
     seconds: dict[Stage, float]
-
-
-@dataclass(frozen=True)
-class SpaceSummary:
-    """What is loaded of one target space.
-
-    Attributes:
-        index_fingerprint: of everything beside the model that decides answers: the token index and, where there are
-            any, how candidates are found and the metadata.
-        candidates: how targets are proposed; None where every target is scored.
-        columns: of the metadata; what a filter may name.
-        aliases: of all targets together, by which they are matched too.
-    """
-
-    info: SpaceInfo
-    fingerprint: str
-    index_fingerprint: str
-    dtype: StorageType
-    targets: int
-    tokens: int
-    nbytes: int
-    candidates: CandidateConfig | None = None
-    columns: tuple[str, ...] = ()
-    aliases: int = 0
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What proposes the targets that are scored."""
-
-    index: CandidateIndex
-    config: CandidateConfig
-
-
-class RankableSpace:
-    """A target space with its token index on the model's device, ready to be scored.
-
-    Args:
-        model: that made the index.
-        space: the targets.
-        index: of the space.
-        candidates: of the index; every target is scored where None.
-
-    Raises:
-        FingerprintError: an index was made by another model, from other texts, or from another token index.
-    """
-
-    def __init__(
-        self, model: UweModel, space: TargetSpace, index: TokenIndex, candidates: Candidates | None = None
-    ) -> None:
-        index.check_fits(model.encoder, space)
-        self.space = space
-        self.index = index.to(model.encoder.device)
-        self.candidates = None if candidates is None else candidates.config
-        self.alias_rows = AliasRows.of(space, self.index.embeddings.device)
-        self.scorer: Scorer | CandidateScorer
-        if candidates is None:
-            self.scorer = make_scorer(self.index, model.interaction)
-        else:
-            candidates.index.check_fits(index)
-            complete = None if self.alias_rows is None else self.alias_rows.complete
-            self.scorer = CandidateScorer(
-                self.index, model.interaction, candidates.index, candidates.config.count, complete
-            )
-        self._metadata: dict[int, dict[str, Any]] = {}
-        self._kept_mask = lru_cache(_KEPT_MASKS)(self._mask)
-        # At once: the hash of large metadata takes time that no request should wait for.
-        self.fingerprint = _fingerprint(self)
-
-    @property
-    def name(self) -> str:
-        """The space's."""
-        return self.space.info.name
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of the metadata; what a filter may name."""
-        return tuple(self.space.metadata.column_names)
-
-    def summary(self) -> SpaceSummary:
-        """The facts of the space and its index."""
-        manifest = self.index.manifest
-        return SpaceSummary(
-            info=self.space.info,
-            fingerprint=self.space.fingerprint,
-            index_fingerprint=self.fingerprint,
-            dtype=manifest.dtype,
-            targets=len(self.space),
-            tokens=manifest.tokens,
-            nbytes=self.index.nbytes,
-            candidates=self.candidates,
-            columns=self.columns,
-            aliases=manifest.targets - len(self.space),
-        )
-
-    def mask(self, wanted: MetadataFilter) -> TargetMask:
-        """Which targets meet a filter, on the device of the scores; not to be changed.
-
-        Raises:
-            InputError: it names a column that the space does not have.
-        """
-        return self._kept_mask(wanted)
-
-    def _mask(self, wanted: MetadataFilter) -> TargetMask:
-        return wanted.mask(self.space.metadata).to(self.index.embeddings.device)
-
-    def metadata_of(self, targets: Sequence[int]) -> list[dict[str, Any]]:
-        """The metadata of several targets, by index; read from the table once for each, and not to be changed."""
-        unread = [target for target in targets if target not in self._metadata]
-        if unread:
-            self._metadata.update(zip(unread, self.space.metadata_of(unread), strict=True))
-        return [self._metadata[target] for target in targets]
-
-    def row_of(self, target: RankedTarget) -> int:
-        """The target of the index, of the space or one of its aliases, to which a ranked target owes its score."""
-        position = self.targets_by_id[target.id]
-        return position if self.alias_rows is None else self.alias_rows.row_of(position, target.matched_alias)
-
-    @cached_property
-    def targets_by_id(self) -> dict[str, int]:
-        """Target indices by id."""
-        return {identifier: position for position, identifier in enumerate(self.space.ids)}
-
-    @cached_property
-    def targets_by_text(self) -> dict[str, list[int]]:
-        """Target indices by the key of their text; targets may share a text.
-
-        A matched alias stands for its target too, unless it is the text of another.
-        """
-        by_text: defaultdict[str, list[int]] = defaultdict(list)
-        for position, text in enumerate(self.space.texts):
-            by_text[same_text_key(text)].append(position)
-        by_alias: defaultdict[str, list[int]] = defaultdict(list)
-        for position, aliases in enumerate(self.space.aliases):
-            for alias in aliases:
-                by_alias[same_text_key(alias)].append(position)
-        return by_alias | by_text
-
-
-def _fingerprint(rankable: RankableSpace) -> str:
-    """See `SpaceSummary.index_fingerprint`."""
-    index, candidates, metadata = rankable.index, rankable.candidates, rankable.space.metadata_fingerprint
-    fingerprint = index.fingerprint
-    if candidates is not None:
-        found_by = candidate_fingerprint(index, candidates.kind)
-        fingerprint = hashlib.sha256(f"{found_by} {candidates.count}".encode()).hexdigest()
-    if metadata is not None:
-        fingerprint = hashlib.sha256(f"{fingerprint} {metadata}".encode()).hexdigest()
-    return fingerprint
 
 
 @dataclass(frozen=True)
@@ -428,10 +253,10 @@ class Ranker:
         Raises:
             InputError: its filter names metadata that the space does not have.
         """
-        excluded = _excluded(task, query, rankable, narrowing)
+        excluded = excluded_targets(task, query, rankable, narrowing)
         bound = query_tokens if self.model.interaction.bounded_by_query_length else 1
         allowed = None if narrowing.filter is None else rankable.mask(narrowing.filter)
-        best, matched = _best(scores, narrowing.offset + top_k, excluded, allowed, rankable.alias_rows)
+        best, matched = best_targets(scores, narrowing.offset + top_k, excluded, allowed, rankable.alias_rows)
         indices, values, aliases = (found[narrowing.offset :] for found in (*(each.tolist() for each in best), matched))
         space, calibrated = rankable.space, self._is_calibrated(task.name, rankable)
         ranking = [
@@ -482,47 +307,6 @@ class Ranker:
         device = self.model.encoder.device
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-
-
-def _excluded(task: RankingTask, query: str, rankable: RankableSpace, narrowing: Narrowing) -> list[int]:
-    """The targets that are not to be returned: those that were named, and the query itself, whatever its case."""
-    excluded = rankable.targets_by_text.get(same_text_key(query), []) if task.exclude_query else []
-    if not narrowing.exclude:
-        return excluded
-    known = rankable.targets_by_id
-    named = (known[identifier] for identifier in narrowing.exclude if identifier in known)
-    return list(dict.fromkeys((*excluded, *named)))
-
-
-def _best(
-    scores: QueryScores,
-    top_k: int,
-    excluded: Sequence[int],
-    allowed: TargetMask | None,
-    alias_rows: AliasRows | None,
-) -> tuple[tuple[Int[Tensor, " best"], Float[Tensor, " best"]], list[str | None]]:
-    """Indices and scores of the best targets that are allowed (all where None) and not excluded, and their aliases."""
-    rows = scores
-    if isinstance(scores, CandidateScores):
-        found = scores if alias_rows is None else alias_rows.collapse_candidates(scores)
-        found = found.enough(top_k, excluded, allowed)
-        rows = found.by_row if isinstance(found, CollapsedScores) else found
-        best = found.best(top_k, excluded, allowed)
-    else:
-        best = _best_of_all(scores if alias_rows is None else alias_rows.collapse(scores), top_k, excluded, allowed)
-    indices = best[0].tolist()
-    return best, [None] * len(indices) if alias_rows is None else alias_rows.matched(rows, indices)
-
-
-def _best_of_all(
-    scores: Float[Tensor, " targets"], top_k: int, excluded: Sequence[int], allowed: TargetMask | None
-) -> tuple[Int[Tensor, " best"], Float[Tensor, " best"]]:
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, -torch.inf)
-    if excluded:
-        scores = scores.clone()
-        scores[excluded] = -torch.inf
-    return best_targets(scores, top_k)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uwe_core.errors import StaleFingerprintError, UnknownSpaceError
 
 if TYPE_CHECKING:
-    from uwe_core.ranker import RankableSpace
+    from uwe_core.rankable_space import RankableSpace
 
 
 @dataclass(frozen=True)
