@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service import client as uwe
+from tests.service.client.servers import forwarded
 from tests.service.live.conftest import Start, ranker_of
-from tests.service.test_client import forwarded
 
 _TARGETS = [
     {"id": "1", "text": "nurse", "metadata": {"hours": 6}},

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.batching import Batcher, EmbeddedTexts, Reading
+from tests.service.batching.driving import best, busy, queued, run, until
 from tests.service.conftest import FakeRanker
-from tests.service.test_batching import best, busy, queued, run, until
 from uwe_core.errors import DeadlineError, EmptyTextError, LimitError, LongTextError, OverloadedError, ShuttingDownError
 from uwe_core.ranker import Ranker
 from uwe_core.target_space import SpaceInfo, TargetSpace
