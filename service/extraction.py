@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import orjson
 
 from service.answers import AnswerSource
+from service.words import words_of
 from uwe_core.sentences import Sentence
 
-_MARKS = frozenset(".,;:!?…)]")
 # A part of an answer of `service.answers`, read again.
 Json: TypeAlias = dict[str, Any]
 
@@ -81,36 +81,18 @@ def _evidence(piece: Sentence, answer: Json, target: Json) -> Json:
 
 
 def _words(piece: Sentence, tokens: Sequence[Json], explanation: Json) -> list[Json]:
-    """What each word of a sentence adds to the score, largest first; what special tokens add stands in none of them."""
+    """What each word of a sentence adds to the score, largest first; what tokens of no word add is left out."""
     adds = list(explanation["rest"])
     for pair in explanation["pairs"]:
         adds[pair["query_token"]] += pair["contribution"]
-    words: list[Json] = []
-    for token, added in zip(tokens, adds, strict=True):
-        if token["start"] is None:
-            continue
-        start, end = _trimmed(piece.text, token["start"], token["end"])
-        # Tokens of one word touch, and a mark at its end is no part of it.
-        if words and words[-1]["end"] >= start and not _is_mark(piece.text, start, end):
-            words[-1]["end"] = max(end, words[-1]["end"])
-            words[-1]["contribution"] += added
-        else:
-            words.append({"start": start, "end": end, "contribution": added})
-    for word in words:
-        word["text"] = piece.text[word["start"] : word["end"]]
-        word["start"] += piece.start
-        word["end"] += piece.start
-    return sorted(words, key=lambda word: -word["contribution"])
-
-
-def _is_mark(text: str, start: int, end: int) -> bool:
-    return text[start:end] in _MARKS and not text[end : end + 1].strip()
-
-
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """A place without the spaces that some tokenizers count to a token."""
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end
+    places = [None if token["start"] is None else (token["start"], token["end"]) for token in tokens]
+    found = [
+        {
+            "start": piece.start + word.start,
+            "end": piece.start + word.end,
+            "text": piece.text[word.start : word.end],
+            "contribution": sum(adds[position] for position in word.tokens),
+        }
+        for word in words_of(piece.text, places)
+    ]
+    return sorted(found, key=lambda word: -word["contribution"])

@@ -5,21 +5,36 @@ import { cell, element } from "./dom.js";
 // The service counts characters in Unicode code points, JavaScript in UTF-16 units.
 const pieces = (points, start, end) => points.slice(start, end).join("");
 
-/** Tokens that touch one another are one word: [{text, start, end, tokens: [positions]}]; special tokens have no place. */
+// These end a word without being part of it.
+const MARKS = new Set(".,;:!?…)]");
+const isSpace = (point) => /^\s$/u.test(point);
+
+/**
+ * The words of a text: [{text, start, end, tokens: [positions]}]. Tokens of one word touch; special tokens and those of
+ * mere spaces are of none. The service puts words together by the same rule, in words.py.
+ */
 export function words(text, tokens) {
   const points = Array.from(text);
   const found = [];
   tokens.forEach((token, position) => {
-    if (token.start === null) return;
+    const [start, end] = token.start === null ? [0, 0] : trimmed(points, token.start, token.end);
+    if (start === end) return;
+    const isMark = MARKS.has(pieces(points, start, end)) && (end === points.length || isSpace(points[end]));
     const last = found.at(-1);
-    if (last && last.end === token.start && !/[^\p{L}\p{N}\p{M}]/u.test(pieces(points, last.start, token.end))) {
-      last.end = token.end;
+    if (last && last.end >= start && !isMark) {
+      last.end = Math.max(end, last.end);
       last.tokens.push(position);
     } else {
-      found.push({ start: token.start, end: token.end, tokens: [position] });
+      found.push({ start, end, tokens: [position] });
     }
   });
   return found.map((word) => ({ ...word, text: pieces(points, word.start, word.end) }));
+}
+
+function trimmed(points, start, end) {
+  while (start < end && isSpace(points[start])) start += 1;
+  while (start < end && isSpace(points[end - 1])) end -= 1;
+  return [start, end];
 }
 
 /** What each word of the query adds with each word of the target: rows of numbers, the rest of a row apart. */

@@ -20,6 +20,7 @@ from service.keys import digest
 from service.settings import Settings
 from tests.programs import program
 from tests.service.conftest import FakeRanker
+from tests.service.test_words import TABLE
 
 # Beside what a root user in a closed network needs, nothing: the page must work in a plain browser.
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -126,6 +127,18 @@ def test_evidence_is_marked_in_the_text_where_it_stands(page: Page) -> None:
     assert [word for word, share in heat if share == 1.0] == ["🙂", "nurse"]
     assert all(share == 0.0 for word, share in heat if word not in {"🙂", "nurse"})
     expect(page.locator("#heat tbody tr").first.locator("td").first).to_have_text("0.50")
+
+
+def test_words_are_put_together_as_the_service_does(page: Page) -> None:
+    found = page.evaluate(
+        """async (table) => {
+          const { words } = await import(new URL("playground/evidence.js", document.baseURI));
+          const places = (row) => row.tokens.map((place) => ({ start: place?.[0] ?? null, end: place?.[1] ?? null }));
+          return table.map((row) => words(row.text, places(row)).map((word) => [word.text, word.tokens]));
+        }""",
+        TABLE,
+    )
+    assert found == [row["words"] for row in TABLE]
 
 
 def test_a_vacancy_gives_skills_with_the_sentences_they_came_from(page: Page, address: str) -> None:
