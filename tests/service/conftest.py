@@ -39,21 +39,34 @@ ENCODING = EncodingSummary(
 )
 
 
+def numbered(name: str) -> TargetSpace:
+    """30 targets with the ids T0 to T29."""
+    info = SpaceInfo(name=name, licence="CC0-1.0", attribution="by us")
+    ids, texts = ([f"{kind}{number}" for number in range(TARGETS)] for kind in ("T", "target "))
+    return TargetSpace(info, ids, texts, METADATA)
+
+
 class FakeSpace:
     """A version of a space without an index."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, space: TargetSpace) -> None:
+        self.space = space
+        self.name = space.info.name
         self.fingerprint = "b" * 64
-        self.columns = tuple(METADATA.column_names)
+        self.columns = tuple(space.metadata.column_names)
 
     def summary(self) -> SpaceSummary:
-        info = SpaceInfo(name=self.name, licence="CC0-1.0", attribution="by us")
-        return SpaceSummary(info, "a" * 64, self.fingerprint, "float32", TARGETS, 90, 999, columns=self.columns)
+        targets = len(self.space)
+        return SpaceSummary(
+            self.space.info, "a" * 64, self.fingerprint, "float32", targets, 90, 999, columns=self.columns
+        )
+
+
+SPACES = {name: FakeSpace(numbered(name)) for name in ("sample-skills", "sample-jobs")}
 
 
 class FakeRanker:
-    """Ranks 30 targets by how near their number is to the length of the query; a token is a character.
+    """Ranks targets by how near their number is to the length of the query; a token is a character.
 
     It explains half of a score by the first tokens of both texts; `jobnorm` alone is calibrated.
 
@@ -72,7 +85,7 @@ class FakeRanker:
 
     def __init__(self) -> None:
         self.description = RankerDescription("fake", "f" * 64, "cpu", ENCODING)
-        self.served: Any = ServedSpaces({name: FakeSpace(name) for name in ("sample-skills", "sample-jobs")})
+        self.served: Any = ServedSpaces(SPACES)
         self.model: Any = None
         self.fails: BaseException | None = None
         self.poison: str | None = None
@@ -107,6 +120,10 @@ class FakeRanker:
         cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
         return TokenisedTexts([[ord(character) for character in query][:most_tokens] for query in queries], cuts)
 
+    def given(self, space: TargetSpace, tokens: Sequence[torch.Tensor]) -> FakeSpace:
+        assert [len(each) for each in tokens] == [len(text) for text in space.texts]
+        return FakeSpace(space)
+
     def encode(self, tokenised: TokenisedTexts) -> TokenEmbeddings:
         self.started.set()
         assert self.release.wait(timeout=20)
@@ -121,7 +138,7 @@ class FakeRanker:
 
     def score(self, space: FakeSpace, queries: TokenEmbeddings) -> torch.Tensor:
         self.scored.append((space.name, len(queries)))
-        return -(queries.token_counts[:, None] - torch.arange(TARGETS)[None, :]).abs().float()
+        return -(queries.token_counts[:, None] - torch.arange(len(space.space))[None, :]).abs().float()
 
     def select(
         self,
@@ -134,26 +151,29 @@ class FakeRanker:
         narrowing: Narrowing = WHOLE,
     ) -> list[RankedTarget]:
         assert query_tokens == len(query)
-        mask = None if narrowing.filter is None else narrowing.filter.mask(METADATA)
+        space = rankable.space
+        mask = None if narrowing.filter is None else narrowing.filter.mask(space.metadata)
         order = [
             number
-            for number in sorted(range(TARGETS), key=lambda number: (-float(scores[number]), number))
-            if f"T{number}" not in narrowing.exclude and (mask is None or mask[number])
+            for number in sorted(range(len(space)), key=lambda number: (-float(scores[number]), number))
+            if space.ids[number] not in narrowing.exclude and (mask is None or mask[number])
         ]
+        page = order[narrowing.offset : narrowing.offset + top_k]
         ranking = [
             RankedTarget(
-                f"T{number}",
-                f"target {number}",
+                space.ids[number],
+                space.texts[number],
                 1.0 / rank,
                 0.5 / rank,
                 rank,
-                {"number": number},
+                metadata,
                 confidence=0.75 / rank if task.name == "jobnorm" else None,
             )
-            for rank, number in enumerate(order, start=1)
+            for rank, (number, metadata) in enumerate(
+                zip(page, space.metadata_of(page), strict=True), start=narrowing.offset + 1
+            )
         ]
-        page = ranking[narrowing.offset : narrowing.offset + top_k]
-        return [target for target in page if narrowing.accepts(target.score, target.confidence)]
+        return [target for target in ranking if narrowing.accepts(target.score, target.confidence)]
 
     def explain(
         self, rankable: FakeSpace, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]

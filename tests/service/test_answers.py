@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.answers import AnswerSource, query_json, response_parts
 from service.schemas.rank import RankResponse
-from tests.service.conftest import ENCODING, FakeRanker, FakeSpace
+from tests.service.conftest import ENCODING, FakeRanker, FakeSpace, numbered
 from uwe_core.encoder import Truncation
 from uwe_core.explanation import Pair, TargetExplanation
 from uwe_core.metadata_filter import Condition, MetadataFilter
@@ -77,7 +77,7 @@ def test_the_key_of_an_answer_holds_everything_that_decides_it() -> None:
     key = source(ranker).key("nurse", 10)
     assert key == source(FakeRanker()).key("nurse", 10)
     ranker.description = RankerDescription("fake", "e" * 64, "cpu", ENCODING)
-    another_index: Any = FakeSpace("sample-skills")
+    another_index: Any = FakeSpace(numbered("sample-skills"))
     another_index.fingerprint = "c" * 64
     others = [
         source(ranker).key("nurse", 10),  # another model

@@ -45,7 +45,7 @@ def test_skills_are_merged_over_sentences_with_their_places(client: TestClient, 
     weld, bake, care = answer["skills"]
     assert [VACANCY[found["start"] : found["end"]] for found in weld["evidence"]] == ["weld", "weld"]
     assert weld["evidence"][0]["start"] < weld["evidence"][1]["start"]
-    assert (weld["text"], weld["metadata"], weld["confidence"]) == ("target 4", {"number": 4}, None)
+    assert (weld["text"], weld["metadata"], weld["confidence"]) == ("target 4", {"number": 4, "parity": ["even"]}, None)
     assert [found["text"] for found in bake["evidence"]] == ["bake bread"]
     assert [(found["text"], found["normalised_score"]) for found in care["evidence"]] == [
         ("You care.", 0.5),

@@ -24,7 +24,7 @@ def target(number: int, rank: int, score: float, normalised_score: float) -> dic
         "score": score,
         "normalised_score": normalised_score,
         "rank": rank,
-        "metadata": {"number": number},
+        "metadata": {"number": number, "parity": [["even"], ["odd"]][number % 2]},
         "confidence": None,
         "explanation": None,
         "matched_alias": None,

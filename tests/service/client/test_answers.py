@@ -41,21 +41,20 @@ def test_explanations_and_parts_of_a_ranking_are_what_the_service_says(
         assert list(target.explanation.rest) == told["explanation"]["rest"]
 
 
-def test_targets_that_are_sent_along_are_ranked(words_client: TestClient) -> None:
+def test_targets_that_are_sent_along_are_ranked(blocking: uwe.UweClient) -> None:
     targets: list[Any] = ["weld metal", {"id": "n", "text": "nurse", "metadata": {"level": 2}}]
-    with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
-        rankings = client.rank_targets(["nurse", "weld"], targets, top_k=1)
-        assert (rankings.task, rankings.index.space) == ("zero-shot", None)
-        assert [result.query for result in rankings.results] == ["nurse", "weld"]
-        best = rankings.results[0].targets[0]
-        assert (best.id, best.text, best.metadata) == ("n", "nurse", {"level": 2})
-        reranked = client.rerank("nurse", ["weld metal", "nurse"])
-        assert (reranked[0].index, reranked[0].text) == (1, "nurse")
-        assert reranked[0].score == pytest.approx(best.normalised_score, abs=1e-5)
-        raw = client.rerank("nurse", ["weld metal", "nurse"], raw_scores=True)
-        assert raw[0].score == pytest.approx(best.score, abs=1e-5)
-        with pytest.raises(uwe.RefusedError, match=r"texts\[1\] is empty"):
-            client.rerank("nurse", ["weld", ""])
+    rankings = blocking.rank_targets(["nurse", "weld"], targets, top_k=1)
+    assert (rankings.task, rankings.index.space) == ("zero-shot", None)
+    assert [result.query for result in rankings.results] == ["nurse", "weld"]
+    best = rankings.results[0].targets[0]
+    assert (best.id, best.text, best.metadata) == ("n", "nurse", {"level": 2})
+    reranked = blocking.rerank("nurse", ["weld metal", "nurse"])
+    assert (reranked[0].index, reranked[0].text) == (1, "nurse")
+    assert reranked[0].score == pytest.approx(best.normalised_score, abs=1e-5)
+    raw = blocking.rerank("nurse", ["weld metal", "nurse"], raw_scores=True)
+    assert raw[0].score == pytest.approx(best.score, abs=1e-5)
+    with pytest.raises(uwe.RefusedError, match=r"texts\[1\] is empty"):
+        blocking.rerank("nurse", ["weld", ""])
 
 
 def test_embeddings_are_what_the_service_says(words_client: TestClient) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from service import client as uwe
 from service.app import create_app
 from service.settings import Settings
-from tests.service.client.servers import asynchronous, forwarded, ranked, refused
+from tests.service.client.servers import asynchronous, ranked, refused
 from tests.service.conftest import FakeRanker
 
 _QUERIES = ["bbb", "a", "long bbb", "cc", "dddd", "e", "ff"]
@@ -31,22 +30,21 @@ def test_the_asynchronous_client_says_the_same(blocking: uwe.UweClient, settings
     assert asyncio.run(answers()) == expected
 
 
-def test_the_asynchronous_client_sends_texts_along_too(words_client: TestClient) -> None:
-    async def answers(app: Any) -> tuple[Any, ...]:
-        async with uwe.AsyncUweClient("http://testserver", transport=httpx.ASGITransport(app)) as client:
+def test_the_asynchronous_client_sends_texts_along_too(blocking: uwe.UweClient, settings: Settings) -> None:
+    async def answers() -> tuple[Any, ...]:
+        async with asynchronous(create_app(settings, FakeRanker())) as client:
             return (
                 await client.embed("nurse"),
                 await client.rerank("nurse", ["weld", "nurse"]),
                 await client.rank_targets("nurse", ["weld", "nurse"]),
             )
 
-    with uwe.UweClient("http://testserver", transport=forwarded(words_client)) as client:
-        expected = (
-            client.embed("nurse"),
-            client.rerank("nurse", ["weld", "nurse"]),
-            client.rank_targets("nurse", ["weld", "nurse"]),
-        )
-    assert asyncio.run(answers(words_client.app)) == expected
+    expected = (
+        blocking.embed("nurse"),
+        blocking.rerank("nurse", ["weld", "nurse"]),
+        blocking.rank_targets("nurse", ["weld", "nurse"]),
+    )
+    assert asyncio.run(answers()) == expected
 
 
 def test_an_asynchronous_list_that_ends_early_leaves_no_request_behind() -> None:
