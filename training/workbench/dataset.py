@@ -134,22 +134,7 @@ def assemble(  # noqa: PLR0913 - all by keyword
     for identifier, raw in targets.items():
         index_of_id[identifier] = index_of_text.setdefault(raw.strip(), len(index_of_text))
     counts["equal targets merged"] = len(targets) - len(index_of_text)
-    queries: list[str] = []
-    positives: list[set[int]] = []
-    position_of: dict[str, int] = {}
-    for raw, identifier in pairs:
-        query = raw.strip()
-        if not query:
-            counts["pairs with an empty query dropped"] += 1
-        elif identifier not in index_of_id:
-            counts["pairs with an unknown target dropped"] += 1
-        else:
-            position = position_of.setdefault(query, len(queries)) if merge_queries else len(queries)
-            if position == len(queries):
-                queries.append(query)
-                positives.append(set())
-            counts["equal pairs merged"] += index_of_id[identifier] in positives[position]
-            positives[position].add(index_of_id[identifier])
+    queries, positives = _queries_of(pairs, index_of_id, merge_queries, counts)
     if not queries:
         raise DataError(name, None, f"no query of the {split} split has a known target")
     return RankingDataset(
@@ -163,3 +148,26 @@ def assemble(  # noqa: PLR0913 - all by keyword
         exclude_query=exclude_query,
         counts={what: count for what, count in counts.items() if count},
     )
+
+
+def _queries_of(
+    pairs: Iterable[tuple[str, str]], index_of_id: Mapping[str, int], merge_equal: bool, counts: Counter[str]
+) -> tuple[list[str], list[set[int]]]:
+    """Queries in the order of the pairs with the indices of their targets; pairs that tell nothing new are counted."""
+    queries: list[str] = []
+    positives: list[set[int]] = []
+    position_of: dict[str, int] = {}
+    for raw, identifier in pairs:
+        query = raw.strip()
+        if not query:
+            counts["pairs with an empty query dropped"] += 1
+        elif identifier not in index_of_id:
+            counts["pairs with an unknown target dropped"] += 1
+        else:
+            position = position_of.setdefault(query, len(queries)) if merge_equal else len(queries)
+            if position == len(queries):
+                queries.append(query)
+                positives.append(set())
+            counts["equal pairs merged"] += index_of_id[identifier] in positives[position]
+            positives[position].add(index_of_id[identifier])
+    return queries, positives
