@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -83,7 +84,7 @@ def random_index(
 
 
 def _tiny_backbone(family: str) -> PreTrainedModel:
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": len(_SPECIAL) + len(_WORDS), "hidden_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 2, "intermediate_size": 32, "pad_token_id": 1,
     }  # fmt: skip
@@ -95,5 +96,5 @@ def _tiny_backbone(family: str) -> PreTrainedModel:
         case "xlm-roberta":
             return XLMRobertaModel(XLMRobertaConfig(**shape, max_position_embeddings=TINY_LIMIT + 2))
         case _:
-            ends = {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
+            ends: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
             return ModernBertModel(ModernBertConfig(**shape, **ends, max_position_embeddings=TINY_LIMIT))

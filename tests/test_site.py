@@ -65,7 +65,8 @@ def test_the_page_of_commands_has_every_command_and_option() -> None:
 
 @pytest.mark.heavy
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_outside(tmp_path: Path) -> None:
-    command = [Path(sys.executable).with_name("mkdocs"), "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    mkdocs = Path(sys.executable).with_name("mkdocs")
+    command: list[str | Path] = [mkdocs, "build", "--strict", "--quiet", "--site-dir", tmp_path]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr

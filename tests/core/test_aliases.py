@@ -31,14 +31,10 @@ _TARGETS = st.lists(st.tuples(_TEXT, st.lists(_TEXT, max_size=3), st.sampled_fro
 
 
 def space_of(targets: Sequence[tuple[str, list[str], str]], alias_column: str | None = "aliases") -> TargetSpace:
-    columns = {
-        "id": [str(number) for number in range(len(targets))],
-        "text": [text for text, _, _ in targets],
-        "aliases": [aliases for _, aliases, _ in targets],
-        "kind": [kind for _, _, kind in targets],
-    }
-    table = pa.table({"aliases": pa.array(columns["aliases"], pa.list_(pa.string())), "kind": columns["kind"]})
-    return TargetSpace(SpaceInfo(name="jobs", alias_column=alias_column), columns["id"], columns["text"], table)
+    aliases = pa.array([aliases for _, aliases, _ in targets], pa.list_(pa.string()))
+    table = pa.table({"aliases": aliases, "kind": [kind for _, _, kind in targets]})
+    ids, texts = [str(number) for number in range(len(targets))], [text for text, _, _ in targets]
+    return TargetSpace(SpaceInfo(name="jobs", alias_column=alias_column), ids, texts, table)
 
 
 @pytest.fixture(scope="module")

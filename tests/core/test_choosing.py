@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.fakes import save_tiny_model
-from uwe_core.backends import choosing
+from uwe_core.backends import choosing, making
 from uwe_core.backends.choosing import Candidate, Trial, best, candidates, made_up_texts, shortfall, use_backend
 from uwe_core.backends.interface import TOLERANCES
 from uwe_core.backends.making import is_available
@@ -26,8 +26,11 @@ def trial(way: Candidate, speedup: float, error: float = 0.0) -> Trial:
     return Trial(*way, {}, float(speedup), error)
 
 
-TORCH, TORCH_16 = ("torch", "float32"), ("torch", "bfloat16")
-ONNX, OPENVINO, OPENVINO_16 = ("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")
+TORCH: Candidate = ("torch", "float32")
+TORCH_16: Candidate = ("torch", "bfloat16")
+ONNX: Candidate = ("onnx", "float32")
+OPENVINO: Candidate = ("openvino", "float32")
+OPENVINO_16: Candidate = ("openvino", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_the_real_measurement_chooses_something_that_encodes(
 def test_one_that_cannot_be_made_is_left_out(
     encoder: TokenEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = choosing.make_backend
+    make = making.make_backend
 
     def disk_full(encoder: TokenEncoder, name: str, *options: object) -> object:
         if name == "onnx":

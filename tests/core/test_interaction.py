@@ -105,10 +105,10 @@ def test_it_is_not_symmetric() -> None:
 def test_padding_is_masked_as_in_the_hand_checked_numbers() -> None:
     golden = GOLDEN["soft_li_padding"]
     query, target = (torch.nn.functional.pad(one(golden[name]), (0, 0, 0, 1)) for name in ("E_q", "E_y"))
-    masks = [whole(tokens).clone() for tokens in (query, target)]
-    for mask in masks:
+    of_query, of_target = (whole(tokens).clone() for tokens in (query, target))
+    for mask in (of_query, of_target):
         mask[:, -1] = False
-    score = soft_late_interaction(query, target, *masks, golden["tau"]).item()
+    score = soft_late_interaction(query, target, of_query, of_target, golden["tau"]).item()
     assert score == pytest.approx(golden["expected_masked"], abs=1e-12)
     assert score != pytest.approx(golden["wrong_if_target_pad_not_masked"], abs=1e-3)
 

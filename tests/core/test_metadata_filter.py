@@ -96,7 +96,7 @@ def ranker(tmp_path_factory: pytest.TempPathFactory) -> Ranker:
         InteractionConfig(interaction_temperature=1)
     )
     texts = ["nurse", "weld metal", "take blood", "bake bread", "baker", "care for people", "welder", "nurse a"]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "id": [str(number) for number in range(len(texts))],
         "text": texts,
         "code": ["22", "25", "25", None, "251", "3", "2", "é"],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fakes import random_index
 from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig, interact, inverse_norms
-from uwe_core.scoring import native
+from uwe_core.scoring import Scorer, native
 from uwe_core.scoring.grouped import GroupedScorer
 from uwe_core.scoring.kernel.processor import DotsMethod, multiplies_int8, multiplies_tiles
 from uwe_core.scoring.native import NativeScorer
@@ -81,7 +81,8 @@ def test_it_equals_the_dense_formulas(
     largest = float(index.floats().norm(dim=1).max() * tokens.embeddings.norm(dim=1).max())
     allowed = max(queries) * error * (1 + 2 * largest / temperature)
     expected = dense(index, interaction, tokens)
-    for scorer in (*native_scorers(index, interaction).values(), GroupedScorer(index, interaction)):
+    scorers: list[Scorer] = [*native_scorers(index, interaction).values(), GroupedScorer(index, interaction)]
+    for scorer in scorers:
         torch.testing.assert_close(scorer.score(tokens).double(), expected, rtol=0, atol=allowed)
 
 

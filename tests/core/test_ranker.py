@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.fakes import TINY_LIMIT, save_tiny_model
 from uwe_core.calibration import Calibration
@@ -84,6 +85,7 @@ def test_pages_are_the_ranking_in_pieces_and_what_is_excluded_is_as_if_absent(ra
     task = ranker.task("find")
     tokens = ranker.encode(ranker.tokenise(["nurse"]))
     (scores,) = ranker.score(ranker.spaces["jobs"], tokens)
+    assert isinstance(scores, torch.Tensor)
 
     def select(top_k: int, narrowing: Narrowing) -> list[RankedTarget]:
         return ranker.select(ranker.spaces["jobs"], task, "nurse", scores, 3, top_k, narrowing)
@@ -121,6 +123,7 @@ def test_stages_one_by_one_rank_as_all_at_once_and_tasks_may_share_scores(ranker
     queries = ["nurse", "bake bread"]
     tokens = ranker.encode(ranker.tokenise(queries))
     scores = ranker.score(ranker.spaces["jobs"], tokens)
+    assert isinstance(scores, torch.Tensor)
     before = scores.clone()
     for name in ("alike", "find"):  # the first leaves the query out, and must not leave it out of the shared scores
         task = ranker.task(name)

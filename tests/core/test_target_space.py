@@ -16,7 +16,7 @@ from uwe_core.errors import ArtefactError, DataError, FingerprintError, FormatVe
 from uwe_core.target_space import SpaceInfo, TargetSpace
 
 INFO = SpaceInfo(name="courses", language="nl", licence="ours", attribution="by us")
-COLUMNS = {
+COLUMNS: dict[str, list[Any]] = {
     "id": ["1", "2", "3"],
     "text": ["lassen", "bakken", "zingen"],
     "level": [1, 2, None],

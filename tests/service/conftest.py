@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -62,7 +62,7 @@ class FakeSpace:
         )
 
 
-SPACES = {name: FakeSpace(numbered(name)) for name in ("sample-skills", "sample-jobs")}
+SPACES: dict[str, Any] = {name: FakeSpace(numbered(name)) for name in ("sample-skills", "sample-jobs")}
 
 
 class FakeRanker:
@@ -80,7 +80,7 @@ class FakeRanker:
         explained: the query and the targets of each call of `explain`.
     """
 
-    tasks = standard_tasks("sample")
+    tasks: Mapping[str, RankingTask] = standard_tasks("sample")
     calibrated_tasks = frozenset({"jobnorm"})
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class FakeRanker:
         cuts = [Truncation(position, 600, 512) for position, query in enumerate(queries) if "long" in query]
         return TokenisedTexts([[ord(character) for character in query][:most_tokens] for query in queries], cuts)
 
-    def given(self, space: TargetSpace, tokens: Sequence[torch.Tensor]) -> FakeSpace:
+    def given(self, space: TargetSpace, tokens: Sequence[torch.Tensor]) -> Any:
         assert [len(each) for each in tokens] == [len(text) for text in space.texts]
         return FakeSpace(space)
 
@@ -136,16 +136,16 @@ class FakeRanker:
         self.passes.append(texts)
         return TokenEmbeddings.from_texts([torch.tensor(ids).float()[:, None] for ids in tokenised.token_ids])
 
-    def score(self, space: FakeSpace, queries: TokenEmbeddings) -> torch.Tensor:
+    def score(self, space: Any, queries: TokenEmbeddings) -> torch.Tensor:
         self.scored.append((space.name, len(queries)))
         return -(queries.token_counts[:, None] - torch.arange(len(space.space))[None, :]).abs().float()
 
     def select(
         self,
-        rankable: FakeSpace,
+        rankable: Any,
         task: RankingTask,
         query: str,
-        scores: torch.Tensor,
+        scores: Any,
         query_tokens: int,
         top_k: int,
         narrowing: Narrowing = WHOLE,
@@ -176,7 +176,7 @@ class FakeRanker:
         return [target for target in ranking if narrowing.accepts(target.score, target.confidence)]
 
     def explain(
-        self, rankable: FakeSpace, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]
+        self, rankable: Any, query: str, query_tokens: torch.Tensor, targets: Sequence[RankedTarget]
     ) -> Explanation:
         assert [[ord(character)] for character in query] == query_tokens.tolist()
         self.explained.append((query, [target.id for target in targets]))
@@ -219,10 +219,10 @@ def words(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Ranker:
 @pytest.fixture(scope="module")
 def words_client(words: Ranker) -> Iterator[TestClient]:
     """The application over that ranker."""
-    limits = {"max_queries": 5, "max_query_chars": 400, "max_inline_targets": 12, "max_inline_chars": 600}
-    with TestClient(
-        create_app(Settings(**limits, max_embedded_tokens=60), words), raise_server_exceptions=False
-    ) as client:
+    settings = Settings(
+        max_queries=5, max_query_chars=400, max_inline_targets=12, max_inline_chars=600, max_embedded_tokens=60
+    )
+    with TestClient(create_app(settings, words), raise_server_exceptions=False) as client:
         yield client
 
 

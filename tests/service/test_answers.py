@@ -52,7 +52,8 @@ def test_what_is_written_is_what_the_schema_says(
     for result, (query, targets, truncation, query_tokens) in zip(read.results, results, strict=True):
         assert result.query == query
         assert [target.model_dump() for target in result.targets] == [asdict(target) for target in targets]
-        assert result.model_dump()["query_tokens"] == (query_tokens and [asdict(token) for token in query_tokens])
+        tokens = None if query_tokens is None else [asdict(token) for token in query_tokens]
+        assert result.model_dump()["query_tokens"] == tokens
         kept = result.truncated and (result.truncated.tokens, result.truncated.kept_tokens)
         assert kept == (truncation and (truncation.tokens, truncation.kept_tokens))
 

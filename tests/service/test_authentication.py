@@ -36,7 +36,7 @@ def entry(name: str, key: str, *scopes: str, rate: float | None = None) -> dict[
 
 KEYS = [entry("shop", SHOP, "rank"), entry("watch", WATCH, "admin"), entry("slow", SLOW, "rank", rate=2)]
 
-ALL_KINDS = Settings(api_keys=KEYS, allow_anonymous=True, anonymous_rate_per_minute=3)  # type: ignore[arg-type]
+ALL_KINDS = Settings(api_keys=KEYS, allow_anonymous=True, anonymous_rate_per_minute=3)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def test_a_refused_body_is_not_read() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/rank/job2skill", "headers": [], "query_string": b""}
-    asyncio.run(create_app(Settings(api_keys=KEYS), FakeRanker())(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(create_app(Settings(api_keys=KEYS), FakeRanker())(scope, receive, send))
     assert sent[0]["status"] == 401
 
 
@@ -251,4 +251,4 @@ def test_the_log_names_the_key_the_route_and_the_request(caplog: pytest.LogCaptu
 
 def test_errors_of_access_are_errors_of_ours() -> None:
     with pytest.raises(UweError, match="a key is needed"):
-        Callers(Settings(api_keys=KEYS)).identify(set())  # type: ignore[arg-type]
+        Callers(Settings(api_keys=KEYS)).identify(set())

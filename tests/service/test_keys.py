@@ -100,7 +100,7 @@ def test_a_key_is_made_and_its_entry_is_what_the_settings_read(monkeypatch: pyte
     assert tomllib.loads(made.stdout)["api_keys"][0]["name"] == "shop"
     monkeypatch.setenv("UWE_SETTINGS", str(file))
     (entry,) = Settings.load().api_keys
-    assert (entry.scopes, entry.rate_per_minute) == ({"rank", "admin"}, 90)
+    assert (entry.scopes, entry.rate_per_minute) == (frozenset({"rank", "admin"}), 90)
     assert KeyRing([entry]).find(key.encode()) == entry
 
 

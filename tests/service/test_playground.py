@@ -251,7 +251,7 @@ def test_a_phone_in_the_dark(browser: Browser, address: str) -> None:
 
 def test_the_page_is_open_and_what_it_asks_is_not(ranker: FakeRanker) -> None:
     keys = [{"name": "shop", "sha256": digest(KEY.encode()).hex()}]
-    with TestClient(create_app(Settings(api_keys=keys), ranker)) as client:  # type: ignore[arg-type]
+    with TestClient(create_app(Settings(api_keys=keys), ranker)) as client:
         answer = client.get("/")
         assert answer.status_code == 200
         policy = answer.headers["Content-Security-Policy"]

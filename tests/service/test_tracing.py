@@ -259,13 +259,13 @@ def test_tracing_without_a_collector_stops_the_start(variables: pytest.MonkeyPat
 
 
 def test_without_the_extra_it_is_said_what_to_install(variables: pytest.MonkeyPatch) -> None:
-    variables.setitem(sys.modules, "service.otel", None)  # type: ignore[arg-type]
+    variables.setitem(sys.modules, "service.otel", None)
     with pytest.raises(ConfigurationError, match=r"\[tracing\]"):
         create_app(Settings(tracing=True), FakeRanker())
 
 
 def test_nothing_is_imported_while_tracing_is_off(ranker: FakeRanker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "service.otel", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "service.otel", None)
     with TestClient(create_app(Settings(), ranker)) as client:
         assert client.post("/rank/job2skill", json={"query": "a"}).status_code == 200
     sources = {path.name: path.read_text() for path in Path(service.__file__).parent.rglob("*.py")}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
+from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 from tests.fakes import save_tiny_model
@@ -73,7 +73,7 @@ def test_both_train_one_does_the_rest_and_both_end_where_it_fails(tmp_path: Path
         return [str(word) for word in command]
 
     commands = [(free_port(), job(data)) for data in (str(tmp_path / "nowhere"), "sample", "sample")]
-    torch.multiprocessing.spawn(work, (commands, tmp_path), nprocs=RANKS)
+    spawn(work, (commands, tmp_path), nprocs=RANKS)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(RANKS))
 
     failed, whole, again = first

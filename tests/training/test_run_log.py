@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from training.run_log import MetricsLog, Observers, TensorBoardLog, TerminalLog, read_log, tensorboard_logs
 from training.run_plots import save_curves
@@ -84,7 +85,8 @@ def test_all_observers_are_told(tmp_path: Path) -> None:
 def test_tensorboard_is_told_losses_and_entropies() -> None:
     told: dict[str, float] = {}
     log = TensorBoardLog.__new__(TensorBoardLog)  # without its writer, which needs TensorBoard
-    log._writer = SimpleNamespace(add_scalar=lambda name, value, _: told.update({name: value}))
+    writer: Any = SimpleNamespace(add_scalar=lambda name, value, _: told.update({name: value}))
+    log._writer = writer
     log.stepped(step(1))
     assert told["loss/sentence"] == 1.0
     assert told["entropy/job"] == 0.5

@@ -49,7 +49,8 @@ def steps_of(folder: Path) -> int:
 @pytest.mark.heavy
 def test_a_killed_smoke_run_that_is_resumed_has_the_bits_of_an_undisturbed_one(tmp_path: Path) -> None:
     run("data", "build", "--data", "sample", "--out", tmp_path / "built", "--device", "cpu")
-    new = ["train", "--graphs", tmp_path / "built/graphs", "--recipe", "smoke", "--data", "sample", "--device", "cpu"]
+    new: list[str | Path] = ["train", "--graphs", tmp_path / "built/graphs", "--device", "cpu"]
+    new += ["--recipe", "smoke", "--data", "sample"]
     for setting in SETTINGS:
         new += ["--set", setting]
     killed, whole = tmp_path / "killed", tmp_path / "whole"

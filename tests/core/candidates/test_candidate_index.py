@@ -15,6 +15,7 @@ from uwe_core.errors import ArtefactError, ChecksumError, ConfigurationError, Fi
 from uwe_core.scoring.candidates import (
     CandidateConfig,
     CandidateIndex,
+    CandidateKind,
     candidate_folder,
     load_faiss,
     open_or_build_candidates,
@@ -41,7 +42,7 @@ def change_facts(folder: Path, **news: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_it_survives_the_disk(index: TokenIndex, tmp_path: Path, kind: str) -> None:
+def test_it_survives_the_disk(index: TokenIndex, tmp_path: Path, kind: CandidateKind) -> None:
     vectors = clustered_queries([3, 4]).means()
     built = CandidateIndex.build(index, kind)
     built.save(tmp_path / "saved")

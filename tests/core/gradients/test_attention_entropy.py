@@ -68,7 +68,7 @@ def test_each_graph_has_its_own_from_its_first_texts_alone() -> None:
     objective = Objective("job", GraphLossConfig(), *sides, positives, none, none)
     interaction = InteractionConfig(interaction_temperature=2.0)
     found = graph_entropies(packed, [objective], interaction)
-    texts_of = [[tokens[3 * text : 3 * text + 3] for text in side[:SAMPLED_TEXTS]] for side in sides]
+    queries, targets = ([tokens[3 * text : 3 * text + 3] for text in side[:SAMPLED_TEXTS]] for side in sides)
     assert found.keys() == {"job"}
-    assert found["job"].item() == pytest.approx(by_loops(*texts_of, 2.0), abs=1e-5)
+    assert found["job"].item() == pytest.approx(by_loops(queries, targets, 2.0), abs=1e-5)
     assert graph_entropies(packed, [objective], InteractionConfig(kind="max_sim")) == {}

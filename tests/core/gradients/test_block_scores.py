@@ -45,10 +45,10 @@ def in_blocks(
 ) -> list[Tensor]:
     """Both scores and the gradient of the tokens; the first texts are queries, all are targets."""
     kept = KeptBlocks(room)
-    sides = [tokens.groups(np.arange(count), tokens_per_group) for count in (queries, len(tokens.counts))]
-    scores = scores_in_blocks(config, *sides, kept)
+    first, all_texts = (tokens.groups(np.arange(count), tokens_per_group) for count in (queries, len(tokens.counts)))
+    scores = scores_in_blocks(config, first, all_texts, kept)
     gradient = torch.zeros_like(tokens.embeddings)
-    backward_in_blocks(config, *sides, of_scores, gradient, kept)
+    backward_in_blocks(config, first, all_texts, of_scores, gradient, kept)
     return [*scores, gradient]
 
 
@@ -123,7 +123,7 @@ def test_softmaxes_that_underflow_and_softmaxes_that_are_flat(temperature: float
 def test_weights_and_gradients_too_small_to_matter_never_underflow_on_the_way() -> None:
     counts = [3, 1, 4, 2, 5, 5, 2]
     tokens = in_float32(packed(counts, dim=8, norm=30.0))
-    of_scores = [torch.full((3, 7), 1e-37), torch.full((7, 3), 1e-15)]
+    of_scores: list[Tensor | None] = [torch.full((3, 7), 1e-37), torch.full((7, 3), 1e-15)]
     *_, gradient = in_blocks(SOFT.model_copy(update={"interaction_temperature": 0.1}), tokens, 3, of_scores)
     smallest = torch.finfo(torch.float32).tiny
     assert gradient.any()

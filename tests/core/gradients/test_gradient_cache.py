@@ -154,7 +154,7 @@ def test_the_cache_changes_no_gradient_of_any_score_and_loss(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 def test_the_cache_changes_no_gradient_on_a_gpu_whose_dropout_has_its_own_random_numbers(tmp_path: Path) -> None:
     encoder = tiny("bert", tmp_path)
-    encoder.backbone.cuda()
+    encoder.backbone.to("cuda")  # type: ignore[arg-type]
     assert_the_cache_changes_nothing(encoder, config(), tolerance=1e-4)  # sums are in no fixed order there
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_twenty_steps_have_the_recorded_losses(tmp_path: Path) -> None:
     config = tiny_config(steps=STEPS, dropout=0.0, peak_learning_rate=3e-3, evaluate_every=STEPS, save_every=STEPS)
     recorder = Recorder()
     tiny_trainer(save_tiny_model("bert", tmp_path / "base"), tmp_path / "run", config, recorder).run()
-    found = {
+    found: dict[str, list[Any]] = {
         "losses": recorder.losses,
         "gradient_norms": [report.gradient_norm for report in recorder.steps],
         "entropies": [dict(report.entropies) for report in recorder.steps if report.entropies],

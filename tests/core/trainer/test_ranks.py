@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from tests.core.trainer.two_processes import RANKS, STEPS, run_config, run_findings, step_gradients, work
 from uwe_core.ranks import Ranks, shares
@@ -25,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(base: Path, folder: Path) -> list[dict[str, Any]]:
     """What two processes have found, by rank."""
-    torch.multiprocessing.spawn(work, (base, folder), nprocs=RANKS)
+    spawn(work, (base, folder), nprocs=RANKS)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
 
 

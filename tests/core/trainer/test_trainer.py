@@ -187,7 +187,9 @@ def poisoned(trainer: Trainer, after: int) -> None:
     def poisoning(batch: object, *others: object, **named: object) -> object:
         if trainer._progress.step == after:
             with torch.no_grad():
-                encoder.backbone.get_input_embeddings().weight[word] = torch.nan
+                words = encoder.backbone.get_input_embeddings()
+                assert isinstance(words, torch.nn.Embedding)
+                words.weight[word] = torch.nan
         return step(batch, *others, **named)  # type: ignore[arg-type]
 
     trainer._learner.step = poisoning  # type: ignore[assignment]
@@ -237,7 +239,7 @@ class ReadsByTheHost(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:

@@ -52,7 +52,7 @@ def failing(*answers: httpx.Response | Exception, **options: Any) -> tuple[uwe.U
 
 
 def ranked(*queries: str) -> httpx.Response:
-    results = [{"query": query, "targets": [], "truncated": None} for query in queries]
+    results: list[dict[str, Any]] = [{"query": query, "targets": [], "truncated": None} for query in queries]
     named = {"name": "m", "fingerprint": "f"}
     body = {"task": "t", "model": named, "index": {"space": "s", "fingerprint": "g"}, "results": results}
     return httpx.Response(200, json=body)

@@ -103,7 +103,7 @@ def test_waits_keep_their_bounds(attempt: int, retry_after: float | None, luck: 
 def test_bounds_that_cannot_be_are_refused() -> None:
     for wrong in ({"attempts": 0}, {"first_wait": -1}, {"longest_wait": -1}):
         with pytest.raises(ValueError, match="retries need"):
-            uwe.Retries(**wrong)  # type: ignore[arg-type]
+            uwe.Retries(**wrong)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from service import client as uwe
 from tests.service.client.servers import forwarded
 from tests.service.live.conftest import Start, ranker_of
 
-_TARGETS = [
+_TARGETS: list[dict[str, Any]] = [
     {"id": "1", "text": "nurse", "metadata": {"hours": 6}},
     {"id": "2", "text": "welder", "aliases": ["weld metal"]},
 ]
@@ -78,6 +79,7 @@ def test_the_asynchronous_client_does_the_same(start: Start) -> None:
             job = await client.wait_for(await client.put_space("courses", _TARGETS), told.append, 0.01)
             assert await client.job(job.id) == job
             job = await client.wait_for(await client.patch_space("courses", remove=["1"], fingerprint=job.fingerprint))
+            assert job.fingerprint is not None
             answer = await client.rank_space("courses", "nurse", fingerprint=job.fingerprint)
             assert [target.id for target in answer.results[0].targets] == ["2"]
             assert "courses" in {space.name for space in await client.spaces()}

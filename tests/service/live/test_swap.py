@@ -30,7 +30,8 @@ VERSIONS = {
 
 def check_whole(targets: list[Any], fingerprint: str, fingerprints: dict[str, str]) -> str:
     """Every target of an answer is of the version that the answer names, and all of it is there."""
-    (version,) = {target["metadata"]["version"] for target in targets}
+    versions: set[str] = {target["metadata"]["version"] for target in targets}
+    (version,) = versions
     assert fingerprints[version] == fingerprint
     texts = {target["id"]: target["text"] for target in VERSIONS[version]}
     assert {target["id"]: target["text"] for target in targets} == texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -116,7 +116,7 @@ def test_shares_of_synthetic_texts_differ_in_these_alone_and_train_as_many_to_ma
 
 @pytest.mark.parametrize("name", ["loss", "interaction"])
 def test_the_paper_has_a_figure_for_every_variant(name: AblationName) -> None:
-    table = "loss" if name == "loss" else "interaction"
+    table: Literal["loss", "interaction"] = "loss" if name == "loss" else "interaction"
     assert all(paper_map(table, variant.name) for variant in variants_of(name, config()))
 
 

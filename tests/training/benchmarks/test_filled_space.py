@@ -49,7 +49,7 @@ def test_every_size_has_the_lengths_of_the_real_targets_and_each_of_them_as_it_i
 def test_copies_lie_near_their_target_and_are_not_the_same() -> None:
     real = random_index([4] * 3, dim=64)
     _, index = filled_space(space_of(TEXTS[:3]), real, 30)
-    tokens = index.embeddings.unflatten(0, (3, 10, 4))
+    tokens = index.embeddings.reshape(3, 10, 4, -1)
     distances = (tokens - tokens[:, :1]).norm(dim=-1) / tokens[:, :1].norm(dim=-1)
     assert torch.all(distances[:, 0] == 0)
     assert torch.all((distances[:, 1:] > 0.05) & (distances[:, 1:] < 0.2))

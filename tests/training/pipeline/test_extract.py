@@ -16,7 +16,7 @@ from training.pipeline.extract import ExtractPart, SkillExtractor, best_of_docum
 from training.pipeline.parts import LocalRunner, run_parts
 from training.pipeline.threshold import JudgedPredictions, ThresholdChoice, choose_threshold, threshold_curve
 from training.workbench.dataset import assemble
-from uwe_core.interaction import InteractionConfig
+from uwe_core.interaction import InteractionConfig, InteractionKind
 from uwe_core.model import UweModel
 from uwe_core.scoring import make_scorer
 from uwe_core.target_space import SpaceInfo, TargetSpace
@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["context_match", "soft_late_interaction"])
-def test_skills_are_those_above_the_threshold_best_first(kind: str, folder: Path, tmp_path: Path) -> None:
+def test_skills_are_those_above_the_threshold_best_first(kind: InteractionKind, folder: Path, tmp_path: Path) -> None:
     model = UweModel.from_pretrained(folder, device="cpu")
-    model = model.with_interaction(InteractionConfig(kind=kind, interaction_temperature=2.0))  # type: ignore[arg-type]
+    model = model.with_interaction(InteractionConfig(kind=kind, interaction_temperature=2.0))
     space = TargetSpace(SpaceInfo(name="s"), list(SKILLS), list(SKILLS))
     queries = model.encoder.encode(model.encoder.tokenise(SENTENCES))
     scores = make_scorer(TokenIndex.build(model.encoder, space), model.interaction).score(queries).numpy()
@@ -79,7 +79,8 @@ def test_parts_of_any_size_give_the_same_predictions(folder: Path, tmp_path: Pat
         found.append([row for path in paths for row in pq.read_table(path).to_pylist()])
     keys = ("document", "skill_id", "position")
     assert [[row[key] for key in keys] for row in found[0]] == [[row[key] for key in keys] for row in found[1]]
-    assert np.allclose(*([row["confidence"] for row in rows] for rows in found), atol=2e-4)
+    one, other = ([row["confidence"] for row in rows] for rows in found)
+    assert np.allclose(one, other, atol=2e-4)
 
 
 JUDGED = st.lists(st.tuples(st.integers(0, 20).map(lambda n: n / 20), st.booleans()), min_size=1, max_size=30)

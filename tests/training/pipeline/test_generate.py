@@ -255,7 +255,7 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(server: ChatServe
     assert not (tmp_path / "out").exists()
     with AnswerCache(tmp_path / "answers.sqlite") as cache:
         assert cache.spent().total == len(server.asked) * TOKENS_PER_REQUEST
-    money = {"price_per_million_input_tokens": 1.0, "price_per_million_output_tokens": 2.0}
+    money: dict[str, Any] = {"price_per_million_input_tokens": 1.0, "price_per_million_output_tokens": 2.0}
     with pytest.raises(BudgetError, match=r"of 0\.0020 are spent"):
         run(server, tmp_path, budget_money=10 * 0.0002, **money)
     assert len(server.asked) <= 10

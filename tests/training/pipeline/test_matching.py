@@ -24,7 +24,8 @@ def test_a_match_is_strictly_above_the_threshold() -> None:
 
 def units(count: int, seed: int) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])

@@ -13,6 +13,7 @@ import torch
 from training.evaluate import data_candidates, judge_all, read_datasets, write_report
 from training.workbench import evaluation
 from training.workbench.baselines.chance import RandomRanking
+from training.workbench.baselines.interface import RankingModel
 from training.workbench.baselines.lexical import Bm25Ranking, EditDistanceRanking, TfIdfRanking
 from training.workbench.dataset import AbsentDataset, DatasetEntry, RankingDataset
 from training.workbench.evaluation import judge
@@ -127,7 +128,7 @@ def test_the_preferred_split_is_read_and_the_other_where_it_is_absent() -> None:
 
 
 def report_of(datasets: list[RankingDataset], absent: list[AbsentDataset]) -> Report:
-    models = [LengthRanking(), RandomRanking()]
+    models: list[RankingModel] = [LengthRanking(), RandomRanking()]
     return Report(models, datasets, judge_all(models, datasets, None), absent, paper=True)
 
 
@@ -140,7 +141,7 @@ def test_a_report_with_gaps_calls_its_average_partial_and_names_them() -> None:
 
 def test_a_whole_sample_has_an_average_of_six(tmp_path: Path) -> None:
     datasets, absent = read_datasets(data_candidates("sample", "either"), None)
-    models = [RandomRanking(), Bm25Ranking()]
+    models: list[RankingModel] = [RandomRanking(), Bm25Ranking()]
     report = Report(models, datasets, judge_all(models, datasets, None), absent, paper=False)
     assert report.average_title == "average"
     average = report.average("bm25", "map")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,7 +125,7 @@ def test_a_model_with_branches_uses_the_one_of_each_kind_of_text(embedded_model:
     folder = tmp_path / "JobBERT-v2-tiny"
     model.save(str(folder))
     ranking = SentenceRanking(str(folder), torch.device("cpu"))
-    job, skill = (ranking._encode(["nurse"], "", kind) for kind in ("job", "skill"))  # type: ignore[arg-type]
+    job, skill = (ranking._encode(["nurse"], "", kind) for kind in ("job", "skill"))
     assert not torch.allclose(job, skill)
     expected = model.encode(["nurse"], task="anchor", convert_to_tensor=True, normalize_embeddings=True)
     torch.testing.assert_close(job, expected)
@@ -135,7 +136,7 @@ def test_a_model_with_branches_uses_the_one_of_each_kind_of_text(embedded_model:
 
 def tiny_decoder(family: str) -> PreTrainedModel:
     """A randomly initialised model of the architecture of a published one."""
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
         "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32, "pad_token_id": 1, "bos_token_id": 0,
         "eos_token_id": 2,
