@@ -72,9 +72,10 @@ def explain(
 ) -> Contributions:
     """What each pair of tokens adds to the score of one query with one target; the sum is the score.
 
-    Soft late interaction: the softmax weight of the pair times its cosine. MaxSim: the cosine of each query token's
-    best pair (the first of several), and 0 for the others. The interactions with pooled vectors are linear in the
-    tokens that they average: a mean's dot product is the mean of dot products, and each pair has its share of it.
+    Soft late interaction: the softmax weight of the pair times its cosine; in two ways, the weights of both, each over
+    the number of tokens that ask. MaxSim: the cosine of each query token's best pair (the first of several), and 0 for
+    the others. The interactions with pooled vectors are linear in the tokens that they average: a mean's dot product is
+    the mean of dot products, and each pair has its share of it.
 
     Args:
         interaction: the score to take apart; query reductions are applied.
@@ -86,6 +87,10 @@ def explain(
     match interaction.kind:
         case "soft_late_interaction":
             parts = (dots / temperature).softmax(dim=1) * _cosines(dots, query_tokens, target_tokens)
+        case "two_way_late_interaction":
+            forward = (dots / temperature).softmax(dim=1) / count
+            backward = (dots / temperature).softmax(dim=0) / len(target_tokens)
+            parts = count * (forward + backward) / 2 * _cosines(dots, query_tokens, target_tokens)
         case "max_sim":
             cosines = _cosines(dots, query_tokens, target_tokens)
             best = cosines.argmax(dim=1, keepdim=True)

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from uwe_core.types import QueryMask, QueryTokens, Scores, TargetMask, TargetTokens
 
-InteractionKind = Literal["soft_late_interaction", "max_sim", "context_match", "pooled_cosine"]
+InteractionKind = Literal[
+    "soft_late_interaction", "two_way_late_interaction", "max_sim", "context_match", "pooled_cosine"
+]
 QueryReduction = Literal["sum", "mean"]
 
 # A token whose embedding is all zeros has cosine 0 with everything, as if its norm were this.
@@ -34,7 +36,7 @@ class InteractionConfig(BaseModel):
     @property
     def compares_tokens(self) -> bool:
         """Whether each token of a query meets the single tokens of a target, not their mean."""
-        return self.kind in ("soft_late_interaction", "max_sim")
+        return self.kind in ("soft_late_interaction", "two_way_late_interaction", "max_sim")
 
     @property
     def bounded_by_query_length(self) -> bool:
@@ -88,6 +90,30 @@ def soft_late_interaction(
     cosines = dots * inverse_norms(query_tokens)[:, None, :, None] * inverse_norms(target_tokens)[None, :, None, :]
     matches = soft_match(dots, cosines, interaction_temperature, target_mask[None, :, None, :])
     return reduce_query_tokens(matches, query_mask, query_reduction)
+
+
+def two_way_late_interaction(
+    query_tokens: QueryTokens,
+    target_tokens: TargetTokens,
+    query_mask: QueryMask,
+    target_mask: TargetMask,
+    interaction_temperature: float,
+    query_reduction: QueryReduction = "sum",
+) -> Scores:
+    """The mean of soft late interaction in both directions, each a mean over the tokens of its query.
+
+    A target's tokens ask what they find in the query, too, so that a long query is not dragged down by tokens that have
+    nothing to do with a target. Not in the paper, but these are the two scores that its loss is trained on. A sum over
+    query tokens is that mean times their number.
+    """
+    forward = soft_late_interaction(
+        query_tokens, target_tokens, query_mask, target_mask, interaction_temperature, "mean"
+    )
+    backward = soft_late_interaction(
+        target_tokens, query_tokens, target_mask, query_mask, interaction_temperature, "mean"
+    )
+    both = (forward + backward.T) / 2
+    return both if query_reduction == "mean" else both * query_mask.sum(dim=-1)[:, None]
 
 
 def max_sim(
@@ -147,6 +173,8 @@ def interact(
     match config.kind:
         case "soft_late_interaction":
             return soft_late_interaction(*tokens_and_masks, config.interaction_temperature, config.query_reduction)
+        case "two_way_late_interaction":
+            return two_way_late_interaction(*tokens_and_masks, config.interaction_temperature, config.query_reduction)
         case "max_sim":
             return max_sim(*tokens_and_masks, config.query_reduction)
         case "context_match":

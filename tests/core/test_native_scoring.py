@@ -24,7 +24,7 @@ from uwe_core.token_index import StorageType, TokenIndex
 from uwe_core.token_storage import read_back, stored
 from uwe_core.types import Scores
 
-KINDS = st.sampled_from(["soft_late_interaction", "max_sim"])
+KINDS = st.sampled_from(["soft_late_interaction", "two_way_late_interaction", "max_sim"])
 STORAGE = st.sampled_from(get_args(StorageType))
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=20)
 # Relative to the norms, what a dot product may be off by: rounding, or queries in 15 bits.

@@ -20,7 +20,7 @@ from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
 
 KINDS = get_args(InteractionKind)
-TOKEN_LEVEL = ("soft_late_interaction", "max_sim")
+TOKEN_LEVEL = ("soft_late_interaction", "two_way_late_interaction", "max_sim")
 COUNTS = st.lists(st.integers(1, 6), min_size=1, max_size=12)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uwe_core.gradients.kept_blocks import KeptBlocks
 from uwe_core.gradients.packed_tokens import PaddedGroup
-from uwe_core.gradients.token_blocks import TokenBlocks
+from uwe_core.gradients.token_blocks import KERNELS, TokenBlocks
 from uwe_core.gradients.two_way_scores import TwoWayScores, interact_both_ways
 from uwe_core.interaction import InteractionConfig
 from uwe_core.types import RaggedTokens
@@ -31,7 +31,7 @@ def scores_in_blocks(
         targets: likewise.
         kept: takes blocks for `backward_in_blocks` as long as it has room.
     """
-    if config.compares_tokens:
+    if config.kind in KERNELS:
         scores = _token_blocks(config, queries, targets).scores(kept or KeptBlocks(room=0))
         return TwoWayScores(*scores[::-1]) if _turned(queries, targets) else scores
     shape = [sum(len(group.places) for group in side) for side in (queries, targets)]
@@ -61,7 +61,7 @@ def backward_in_blocks(
         of_tokens: what is added to, over all packed tokens.
         kept: what `scores_in_blocks` filled.
     """
-    if config.compares_tokens:
+    if config.kind in KERNELS:
         with torch.no_grad():
             of_scores = of_scores[::-1] if _turned(queries, targets) else of_scores
             _token_blocks(config, queries, targets).add_gradients(of_scores, of_tokens, kept or KeptBlocks(room=0))

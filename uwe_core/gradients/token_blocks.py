@@ -33,7 +33,7 @@ class _Kernel(NamedTuple):
     gradient: Callable[[PairBlock, Sequence[BlockPairs | None], _Memory], tuple[BlockDots, BlockDots]]
 
 
-_KERNELS = {
+KERNELS = {
     "soft_late_interaction": _Kernel(soft_block, soft_block_gradient),
     "max_sim": _Kernel(max_block, max_block_gradient),
 }
@@ -86,7 +86,7 @@ class TokenBlocks:
 
     def add_gradients(self, of_scores: Sequence[Tensor | None], of_tokens: RaggedTokens, kept: KeptBlocks) -> None:
         """Add to the gradients of the token embeddings, given those of the scores of each direction."""
-        gradient = _KERNELS[self.config.kind].gradient
+        gradient = KERNELS[self.config.kind].gradient
         of_targets = [_SideGradient.zero(side) for side in self.targets]
         of_scores = [None if grad is None else _without_traces(grad) for grad in of_scores]
         for row, query in enumerate(self.queries):
@@ -105,7 +105,7 @@ class TokenBlocks:
     def _block(self, query: BlockSide, target: BlockSide, *, in_own_memory: bool) -> PairBlock:
         pairs = len(query.tokens) * len(target.tokens)
         out = self.memory.new_empty(pairs) if in_own_memory else self.memory[3, :pairs]
-        return _KERNELS[self.config.kind].block(query, target, out, self.memory[:3, :pairs])
+        return KERNELS[self.config.kind].block(query, target, out, self.memory[:3, :pairs])
 
     def _of_matches(
         self, of_scores: Sequence[Tensor | None], query: BlockSide, target: BlockSide

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig, inverse_norms
 from uwe_core.scoring.exponents import power_of_two_factor
 from uwe_core.scoring.fused_kernel import QUERY_TOKENS, TARGETS, score_block
@@ -24,10 +25,12 @@ class FusedScorer:
     """Soft late interaction or MaxSim against every target of an index on a GPU.
 
     Raises:
-        ConfigurationError: an interaction that compares pooled vectors.
+        ConfigurationError: an interaction that compares pooled vectors, or in two ways.
     """
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
+        if interaction.kind == "two_way_late_interaction":
+            raise ConfigurationError(f"the fused kernel compares in one way; {interaction.kind} does in two")
         self._factor = power_of_two_factor(interaction)
         self._index = index
         self._interaction = interaction

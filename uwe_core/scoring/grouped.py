@@ -6,6 +6,8 @@ processor's cache; only the matrix product itself touches main memory.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,7 +22,7 @@ _PIECE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}
 
 
 class GroupedScorer:
-    """Soft late interaction or MaxSim against every target of an index."""
+    """Soft late interaction (in one or two ways) or MaxSim against every target of an index."""
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
         self._interaction = interaction
@@ -41,11 +43,33 @@ class GroupedScorer:
                 last = min(first + step, size)
                 rows = group.floats(first, last).flatten(0, 1)
                 dots = (query_tokens @ rows.T).unflatten(1, (last - first, tokens))
-                matches = self._match(dots, group.inverse_norms[first:last]) * query_inverse_norms
-                scores[:, group.start + first : group.start + last] = queries.sum_per_text(matches)
+                norms = group.inverse_norms[first:last]
+                found = queries.sum_per_text(self._match(dots, norms) * query_inverse_norms)
+                if self._interaction.kind == "two_way_late_interaction":
+                    found = (found + self._asked(queries, dots, query_inverse_norms, norms)) / 2
+                scores[:, group.start + first : group.start + last] = found
         if self._interaction.query_reduction == "mean":
             scores /= queries.token_counts.to(scores.device)[:, None]
         return scores.index_select(1, self._stored_position)
+
+    def _asked(
+        self,
+        queries: TokenEmbeddings,
+        dots: Float[Tensor, "query_tokens targets target_tokens"],
+        query_inverse_norms: Float[Tensor, "query_tokens one"],
+        target_inverse_norms: Float[Tensor, "targets target_tokens"],
+    ) -> Float[Tensor, "queries targets"]:
+        """What the tokens of each target find in each query on average, times the number of the query's tokens."""
+        half_cosines = dots * query_inverse_norms[..., None]
+        rows = [
+            soft_match(
+                dots[start:end].movedim(0, -1), half_cosines[start:end].movedim(0, -1),
+                self._interaction.interaction_temperature,
+            )
+            for start, end in pairwise(queries.offsets.tolist())
+        ]  # fmt: skip
+        means = (torch.stack(rows) * target_inverse_norms).mean(dim=-1)
+        return means * queries.token_counts.to(means.device)[:, None]
 
     def _match(
         self,

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn.functional import pad
 
 from uwe_core.interaction import InteractionConfig, inverse_norms
 from uwe_core.scoring.exponents import power_of_two_factor
@@ -31,7 +32,7 @@ _PASS_TOKENS = 256
 
 
 class NativeScorer:
-    """Soft late interaction or MaxSim against every target of an index in the memory of the host.
+    """Soft late interaction (in one or two ways) or MaxSim against every target of an index in the memory of the host.
 
     Raises:
         ConfigurationError: an interaction that compares pooled vectors.
@@ -41,6 +42,7 @@ class NativeScorer:
         self._factor = power_of_two_factor(interaction)
         self._index = index
         self._interaction = interaction
+        self._two_ways = interaction.kind == "two_way_late_interaction"
         self._bounds: list[int] = index.offsets.tolist()
         storage = index.manifest.dtype
         self._method = dots_method(storage, index.manifest.dim)
@@ -67,18 +69,24 @@ class NativeScorer:
         packed = self._pack(tokens)
         rows = self._piece_rows(tiles)
         cuts, taken = self._pieces(rows), torch.zeros(1, dtype=torch.int64)
-        weights, bounds = self._weights(queries, tokens, tiles), queries.offsets.contiguous()
+        norms, bounds = pad(inverse_norms(tokens), (0, -len(tokens) % LANES)), queries.offsets.contiguous()
+        weights, asked_weights = self._weights(queries, norms)
         shared = {
             **self._of_index, "queries": _address(packed.columns), "query_scales": _address(packed.scales),
             "weights": _address(weights), "bounds": _address(bounds), "cuts": _address(cuts), "taken": _address(taken),
             "scores": _address(scores), "parts": len(packed.columns), "query_tokens": len(tokens), "tiles": tiles,
-            "query_count": len(queries), "pieces": len(cuts) - 1,
+            "query_count": len(queries), "pieces": len(cuts) - 1, "query_inverse_norms": _address(norms),
+            "asked_weights": _address(asked_weights),
         }  # fmt: skip
+        asked_floats = (rows + LANES) * len(queries) if self._two_ways else 0
         room_floats = BLOCK_ROWS * ((len(packed.columns) + 1) * LANES + dim)
 
         def work() -> None:
-            room, dots, matches = (torch.empty(size) for size in (room_floats, rows * tiles * LANES, tiles * LANES))
-            own = {"room": _address(room), "dots": _address(dots), "matches": _address(matches)}
+            sizes = room_floats, (rows + LANES) * tiles * LANES, tiles * LANES, asked_floats
+            room, dots, matches, asked = (torch.empty(size) for size in sizes)
+            own = {
+                "room": _address(room), "dots": _address(dots), "matches": _address(matches), "asked": _address(asked),
+            }  # fmt: skip
             self._kernel.run(Arguments(factor=self._factor, **shared, **own))
 
         _share(work, len(cuts) - 1)
@@ -94,14 +102,16 @@ class NativeScorer:
         # One operand of the vector unit's instruction has no sign: 128 is added, and taken away from the sums.
         return QueryParts(packed.columns.view(torch.uint8) ^ HIGH, packed.scales)
 
-    def _weights(self, queries: TokenEmbeddings, tokens: Tensor, tiles: int) -> Float[Tensor, " columns"]:
-        """What the match of each query token is multiplied by: its inverse norm, over the tokens where it is a mean."""
-        weights = torch.zeros(tiles * LANES)
-        weights[: len(tokens)] = inverse_norms(tokens)
-        if self._interaction.query_reduction == "mean":
-            counts = queries.token_counts
-            weights[: len(tokens)] /= counts.repeat_interleave(counts)
-        return weights
+    def _weights(
+        self, queries: TokenEmbeddings, norms: Float[Tensor, " columns"]
+    ) -> tuple[Float[Tensor, " columns"], Float[Tensor, " queries"]]:
+        """What each query token's match is multiplied by, and what the mean over a target's tokens, for each query."""
+        counts = queries.token_counts
+        of_queries = torch.ones(len(counts)) if self._interaction.query_reduction == "sum" else 1 / counts
+        if self._two_ways:
+            of_queries = of_queries / 2
+        per_token = pad(of_queries.repeat_interleave(counts), (0, -int(counts.sum()) % LANES))
+        return norms * per_token, of_queries * counts
 
     def _piece_rows(self, tiles: int) -> int:
         longest = self._bounds[-1] - self._bounds[-2]  # targets are sorted by their tokens

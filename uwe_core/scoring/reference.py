@@ -40,6 +40,11 @@ def pair_score(interaction: InteractionConfig, query: Sequence[Vector], target: 
     match interaction.kind:
         case "soft_late_interaction":
             matches = [_soft(token, target, temperature) for token in query]
+        case "two_way_late_interaction":
+            found = [_soft(token, target, temperature) for token in query]
+            asked = [_soft(token, query, temperature) for token in target]
+            both = (sum(found) / len(query) + sum(asked) / len(target)) / 2
+            matches = [both] * len(query)
         case "max_sim":
             matches = [max(_cosine(token, other) for other in target) for token in query]
         case "context_match":

@@ -9,6 +9,7 @@ from functools import cache
 
 from llvmlite import binding, ir
 
+from uwe_core.scoring.kernel.asked import build_asked
 from uwe_core.scoring.kernel.float_dots import build_float_dots
 from uwe_core.scoring.kernel.int8_dots import build_int8_dots
 from uwe_core.scoring.kernel.pieces import Arguments, build_run
@@ -42,6 +43,8 @@ def compiled(storage: StorageType, kind: KernelKind, *, dots: DotsMethod) -> Ker
         build_int8_dots(module)
     else:
         build_float_dots(module, storage)
+    if kind == "two_way_late_interaction":
+        build_asked(module)
     build_scores(module, kind)
     build_run(module, storage)
     binding.initialize_native_target()

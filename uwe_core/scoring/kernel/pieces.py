@@ -11,7 +11,7 @@ from uwe_core.token_storage import TORCH_TYPES, StorageType
 
 _ADDRESSES = (
     "tokens", "scales", "sums", "inverse_norms", "offsets", "order", "queries", "query_scales", "weights", "bounds",
-    "cuts", "taken", "room", "dots", "matches", "scores",
+    "cuts", "taken", "room", "dots", "matches", "scores", "query_inverse_norms", "asked", "asked_weights",
 )  # fmt: skip
 _NUMBERS = ("dim", "parts", "query_tokens", "tiles", "query_count", "targets", "pieces")
 
@@ -22,9 +22,11 @@ class Arguments(ctypes.Structure):
     Of the index: tokens `[tokens, dim]` as stored, scales and sums `[tokens]` (int8), inverse_norms `[tokens]`, offsets
     `[targets + 1]` and order `[targets]`. Of the queries: queries, in the layout of the method; query_scales (int8) and
     weights `[tiles * lanes]`, what the match of each query token is multiplied by; bounds `[query_count + 1]`, the
-    columns of each query. Shared by threads: cuts `[pieces + 1]`, the first target of each piece; taken, how many
-    pieces are; scores `[query_count, targets]`. Of the thread: room of the method; dots `[longest piece, tiles *
-    lanes]`; matches `[tiles * lanes]`. factor: of dot products, in powers of two.
+    columns of each query; in two ways query_inverse_norms `[tiles * lanes]` and asked_weights `[query_count]`, what
+    the mean over a target's tokens is multiplied by. Shared by threads: cuts `[pieces + 1]`, the first target of each
+    piece; taken, how many pieces are; scores `[query_count, targets]`. Of the thread: room of the method; dots `[rows
+    of the longest piece and 16, tiles * lanes]`; matches `[tiles * lanes]`; in two ways asked `[as many rows,
+    query_count]`. factor: of dot products, in powers of two.
     """
 
     _fields_ = (
@@ -51,10 +53,15 @@ def build_run(module: ir.Module, storage: StorageType) -> None:
         code.at(given["sums"], FLOAT, start), code.sub(stop, start), given["dim"], given["queries"], given["parts"],
         given["query_scales"], given["query_tokens"], given["tiles"], given["room"], given["dots"],
     ])  # fmt: skip
+    if asked := module.globals.get("asked"):
+        code.call(asked, [
+            given["dots"], code.sub(stop, start), given["tiles"], given["factor"], given["query_inverse_norms"],
+            given["bounds"], given["query_count"], given["room"], given["asked"],
+        ])  # fmt: skip
     code.call(module.globals["scores"], [
         given["dots"], given["inverse_norms"], given["offsets"], given["order"], first, last, given["tiles"],
         given["factor"], given["weights"], given["bounds"], given["query_count"], given["scores"], given["targets"],
-        given["matches"],
+        given["matches"], given["asked"], given["asked_weights"],
     ])  # fmt: skip
     code.branch(head)
     code.position_at_end(done)

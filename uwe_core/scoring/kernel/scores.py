@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import FLOAT, FLOATS, INT64, POINTER, Code, Value, constant, new_function
 
-KernelKind = Literal["soft_late_interaction", "max_sim"]
+KernelKind = Literal["soft_late_interaction", "two_way_late_interaction", "max_sim"]
 
 # A weight of e^-35 is nothing in float32; exponents far below cost many times as much, since they end in denormals.
 SMALLEST_EXPONENT = -35 * math.log2(math.e)
@@ -21,11 +21,14 @@ def build_scores(module: ir.Module, kind: KernelKind) -> None:
 
     dots `[tokens of these targets, tiles * lanes]`; inverse_norms `[tokens]`, offsets and order of the index; factor:
     of dot products, in powers of two; weights `[tiles * lanes]`: what each query token's match is multiplied by;
-    bounds `[queries + 1]`: the columns of each query; out `[queries, targets]`; room `[tiles * lanes]`.
+    bounds `[queries + 1]`: the columns of each query; out `[queries, targets]`; room `[tiles * lanes]`. In two ways:
+    asked `[rows, queries]`, what `build_asked` found, and asked_weights `[queries]`, what a target's mean of it is
+    multiplied by.
     """
-    arguments = (POINTER,) * 4 + (INT64,) * 3 + (FLOAT, POINTER, POINTER, INT64, POINTER, INT64, POINTER)
+    arguments = (POINTER,) * 4 + (INT64,) * 3 + (FLOAT, POINTER, POINTER, INT64, POINTER, INT64) + (POINTER,) * 3
     code, (
-        dots, inverse_norms, offsets, order, first, last, tiles, factor, weights, bounds, queries, out, targets, room
+        dots, inverse_norms, offsets, order, first, last, tiles, factor, weights, bounds, queries, out, targets, room,
+        asked, asked_weights,
     ) = new_function(module, "scores", *arguments)  # fmt: skip
     first_row = code.load(code.at(offsets, INT64, first), typ=INT64)
     with code.loop(first, last) as stored:
@@ -46,9 +49,24 @@ def build_scores(module: ir.Module, kind: KernelKind) -> None:
             with code.loop(begin, end) as column:
                 match = code.load(code.at(room, FLOAT, column), typ=FLOAT)
                 code.store(code.fadd(code.get(total, FLOAT), match), total)
+            if kind == "two_way_late_interaction":
+                row = code.at(asked, FLOAT, code.add(code.mul(code.sub(start, first_row), queries), query))
+                mean = _mean_asked(code, row, queries, norms, count)
+                weight = code.load(code.at(asked_weights, FLOAT, query), typ=FLOAT)
+                code.store(code.fadd(code.get(total, FLOAT), code.fmul(mean, weight)), total)
             place = code.add(code.mul(query, targets), target)
             code.store(code.get(total, FLOAT), code.at(out, FLOAT, place))
     code.ret_void()
+
+
+def _mean_asked(code: Code, asked: Value, queries: Value, norms: Value, count: Value) -> Value:
+    """What the tokens of one target find in one query, on average; `asked` is of the first of them."""
+    total = code.variable(FLOAT, FLOAT(0.0))
+    with code.loop(INT64(0), count) as token:
+        found = code.load(code.at(asked, FLOAT, code.mul(token, queries)), typ=FLOAT)
+        norm = code.load(code.at(norms, FLOAT, token), typ=FLOAT)
+        code.store(code.fadd(code.get(total, FLOAT), code.fmul(found, norm)), total)
+    return code.fdiv(code.get(total, FLOAT), code.uitofp(count, FLOAT))
 
 
 @dataclass(frozen=True)
