@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from training.benchmarks.arrivals import ArrivalKind, arrival_times
+from training.benchmarks.computed import Computed
 from training.benchmarks.open_loop import Caller, LoadResult
 from training.benchmarks.percentiles import Ratio
 from training.benchmarks.processes import busy_cores
@@ -72,11 +73,12 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class LoadRow:
-    """One measured rate, why it was measured, and in which round."""
+    """One measured rate, why it was measured, in which round, and what the server says of it."""
 
     name: str
     result: LoadResult
     turn: int = 0
+    computed: Computed | None = None
 
 
 class LoadRun:
@@ -89,15 +91,26 @@ class LoadRun:
         bodies: of requests, taken in turn.
         plan: how it is loaded.
         tell: of each row.
+        computed: asks the server what it has computed so far.
     """
 
-    def __init__(self, name: str, note: str, caller: Caller, bodies: Sequence[Any], plan: LoadPlan, tell: Tell) -> None:
+    def __init__(
+        self,
+        name: str,
+        note: str,
+        caller: Caller,
+        bodies: Sequence[Any],
+        plan: LoadPlan,
+        tell: Tell,
+        computed: Callable[[], Computed | None] = lambda: None,
+    ) -> None:
         self.name = name
         self.note = note
         self._caller = caller
         self._bodies = list(bodies)
         self._plan = plan
         self._tell = tell
+        self._computed = computed
         self.rows: list[LoadRow] = []
         self.found: list[Saturation] = []
 
@@ -107,8 +120,11 @@ class LoadRun:
         seed = zlib.crc32(f"{turn} {rate:.6g}".encode())
         due = arrival_times(self._plan.kind, rate, seconds, seed)
         start = seed % len(self._bodies)
+        before = self._computed()
         result = self._caller.send(self._bodies[start:] + self._bodies[:start], due, rate, seconds)
-        self.rows.append(LoadRow(name, result, turn))
+        after = self._computed()
+        computed = None if before is None or after is None else after.since(before)
+        self.rows.append(LoadRow(name, result, turn, computed))
         self._tell(self.name, self.rows[-1])
         if not result.holds(self._plan.p99_ms):
             self._settle()

@@ -12,7 +12,7 @@ from training.benchmarks.report import BenchmarkReport, Grid, milliseconds, rati
 
 ROWS_HEADER = (
     "", "rate, 1/s", "answered, 1/s", "p50, ms", "p95, ms", "p99, ms", "by status", "turned away: p50, p99, ms",
-    "p99 until sent, ms", "at once",
+    "p99 until sent, ms", "at once", "computed",
 )  # fmt: skip
 HELD_HEADER = (
     "", "holds, 1/s", "by round", "p99 there, ms", "the first holds, times this", "not answered up to there",
@@ -78,6 +78,7 @@ def load_cells(row: LoadRow) -> list[str]:
     return [
         row.name, f"{result.rate:.3g}", f"{result.achieved:.3g}", *summary_cells(result.answered), statuses, away,
         milliseconds(result.waited_for_connection_ms), str(result.most_at_once),
+        "" if row.computed is None else row.computed.in_words(),
     ]  # fmt: skip
 
 
@@ -91,6 +92,7 @@ def row_figures(row: LoadRow) -> dict[str, Any]:
         "milliseconds": asdict(result.answered) if result.answered else None,
         "turned_away_milliseconds": asdict(result.shed) if result.shed else None,
         "p99_until_sent_milliseconds": result.waited_for_connection_ms,
+        "computed": None if row.computed is None else asdict(row.computed),
     }  # fmt: skip
 
 

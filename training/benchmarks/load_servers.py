@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.benchmarks.agreement import share_of_shared
 from training.benchmarks.compare import FLOAT32_TORCH
+from training.benchmarks.computed import computed_by
 from training.benchmarks.contestants import HttpContestant, kept_open, service_contestant
 from training.benchmarks.direct_ranker import direct_ranker
 from training.benchmarks.latency import Question
@@ -124,4 +125,4 @@ def _run(contestant: HttpContestant, texts: Sequence[str], plan: LoadPlan, tell:
     assert contestant.body is not None  # noqa: S101 - rankings are asked for by POST
     caller = Caller(str(contestant.client.base_url.join(contestant.path)), plan.connections)
     bodies = [contestant.body(text) for text in texts]
-    return LoadRun(contestant.name, contestant.note, caller, bodies, plan, tell)
+    return LoadRun(contestant.name, contestant.note, caller, bodies, plan, tell, lambda: computed_by(contestant.client))
