@@ -51,7 +51,8 @@ def load_ranker(settings: Settings, report: Report) -> Ranker:
     live = {space.info.name: opener.open(space, uploaded=space.info.name in catalogue.uploaded) for space in spaces}
     live |= _uploaded(catalogue, opener, sorted(catalogue.uploaded - live.keys()))
     report("choosing how to encode")
-    encoding = use_backend(model.encoder, settings.backend, settings.precision, catalogue.exports, threads)
+    cheap_int8 = model.info.cheap_int8
+    encoding = use_backend(model.encoder, settings.backend, settings.precision, catalogue.exports, threads, cheap_int8)
     ranker = Ranker(model, live, tasks, encoding)
     ranker.served = _with_previous(ranker.served, catalogue, opener, settings.previous_version_seconds)
     for space in live.values():

@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     )
     precision: PrecisionSetting = Field(
         default="auto",
-        description="Of the encoder's arithmetic: `float32`, `bfloat16` or `int8`; `auto` measures the first two.",
+        description="Of the encoder's arithmetic: `float32`, `bfloat16` or `int8`; `auto` measures which is faster, "
+        "int8 only where the model says that it costs nothing.",
     )
     storage: StorageType = Field(
         default=SERVED_STORAGE,

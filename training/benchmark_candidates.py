@@ -21,6 +21,7 @@ from training.benchmarks.real_queries import real_queries
 from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, milliseconds
 from training.benchmarks.scale import peak_bytes
 from training.composed_texts import composed_space
+from training.terminal import progress_bar
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
 from uwe_core.model import UweModel
@@ -28,6 +29,7 @@ from uwe_core.scoring import make_scorer
 from uwe_core.scoring.candidates import CandidateConfig, CandidateIndex, CandidateScorer
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex, open_or_build
+from uwe_core.token_storage import SERVED_STORAGE
 from uwe_core.top_k import top_k
 
 HEADER = (
@@ -39,6 +41,8 @@ _USABLE_SHARE = 0.7
 # Vectors are there twice while an index of faiss is built, and each has some links.
 _VECTOR_COPIES, _LINK_BYTES = 2, 300
 Result = TypeVar("Result")
+# Told in words what is done and what was found; can be sent to another process.
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class CandidatePlan:
     filled: int = 1_000_000
     queries: int = 200
     config: CandidateConfig = field(default_factory=CandidateConfig)
-    dtype: StorageType = "float32"
+    dtype: StorageType = SERVED_STORAGE
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,14 @@ class CandidateCost:
     skipped: str = ""
 
 
-def measure_candidates(
-    question: Question, model: str, plan: CandidatePlan, tell: Callable[[str], None]
-) -> BenchmarkReport:
+def measure_candidates(question: Question, model: str, plan: CandidatePlan, tell: Tell) -> BenchmarkReport:
     """Both spaces, each in a process of its own, so that memory is its own.
+
+    Args:
+        question: whose task's targets and queries are taken.
+        model: by name.
+        plan: what is measured.
+        tell: told of each stage and result; those processes get a copy.
 
     Raises:
         UweError: a model, taxonomy or task that cannot be; too few labels; faiss is not installed.
@@ -101,9 +109,8 @@ def measure_candidates(
     for filled in (0, plan.filled) if plan.filled else (0,):
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
             own_plan = replace(plan, filled=filled)
-            costs.append(
-                process.submit(_measure_here, question, model, own_plan, list(queries.take(plan.queries))).result()
-            )
+            texts = list(queries.take(plan.queries))
+            costs.append(process.submit(_measure_here, question, model, own_plan, texts, tell).result())
         tell(" ".join(candidate_cells(costs[-1])))
     facts |= {
         "model": f"{Path(model).name}, float32, index in {plan.dtype}",
@@ -193,12 +200,13 @@ def measure_index(
     )
 
 
-def _measure_here(question: Question, model: str, plan: CandidatePlan, texts: list[str]) -> CandidateCost:
+def _measure_here(question: Question, model: str, plan: CandidatePlan, texts: list[str], tell: Tell) -> CandidateCost:
     torch.set_num_threads(cpu_quota())
     catalogue = SpaceCatalogue(question.home)
     loaded = UweModel.from_pretrained(model, device=question.device)
     space = composed_space(catalogue.open(question.ranking_task.target_space), plan.texts)
-    index = open_or_build(catalogue.indexes, loaded.encoder, space, plan.dtype)
+    with progress_bar(f"encoding {space.info.name}, kept for the next run") as bar:
+        index = open_or_build(catalogue.indexes, loaded.encoder, space, plan.dtype, bar.update)
     queries = loaded.encoder.encode(loaded.encoder.tokenise(texts))
     if plan.filled:
         vectors = plan.filled * (_VECTOR_COPIES * 4 * index.manifest.dim + _LINK_BYTES)
@@ -206,7 +214,9 @@ def _measure_here(question: Question, model: str, plan: CandidatePlan, texts: li
         if needed > usable:
             reason = f"the indexes need {needed / 1e9:.1f} GB, {usable / 1e9:.1f} GB may be used"
             return CandidateCost(plan.filled, encoded=False, skipped=reason)
+        tell(f"filling up to {plan.filled:,} targets; with candidates about {needed / 1e9:.1f} GB")
         _, index = filled_space(space, index, plan.filled)
+    tell(f"building and searching a candidate index of {len(index):,} targets ({plan.config.kind})")
     with tempfile.TemporaryDirectory(prefix="candidates-", dir=question.home) as folder:
         cost = measure_index(index.to(loaded.encoder.device), loaded, queries, plan.config, Path(folder))
     return replace(cost, encoded=not plan.filled)

@@ -14,7 +14,7 @@ from training.evaluate import SAMPLE
 from training.options import Data, Device, Home, Model
 from uwe_core.home import default_home
 from uwe_core.scoring.candidates import CandidateConfig, CandidateKind
-from uwe_core.token_index import StorageType
+from uwe_core.token_storage import SERVED_STORAGE, StorageType
 
 
 def candidates_command(  # noqa: PLR0913, PLR0917 - a command has as many options as it has
@@ -27,7 +27,7 @@ def candidates_command(  # noqa: PLR0913, PLR0917 - a command has as many option
     queries: Annotated[int, typer.Option(min=1, help="Each asked once of both ways, in turn.")] = 200,
     count: Annotated[int, typer.Option(min=10, help="Candidates of a query.")] = 1000,
     kind: Annotated[CandidateKind, typer.Option(help="Of faiss' index.")] = "hnsw",
-    dtype: Annotated[StorageType, typer.Option(help="Storage precision of token embeddings.")] = "float32",
+    dtype: Annotated[StorageType, typer.Option(help="Storage precision of token embeddings.")] = SERVED_STORAGE,
     device: Device = "auto",
     home: Home = default_home(),  # noqa: B008
     out: Out = None,

@@ -17,7 +17,7 @@ from uwe_core.adapter_average import average_factors, largest_rank, truncate_fac
 from uwe_core.errors import ConfigurationError, DataError, InputError
 from uwe_core.files import atomic_folder
 from uwe_core.interaction import InteractionConfig
-from uwe_core.model import CHECKPOINT_FILE, CheckpointInfo, UweModel, read_checkpoint_info
+from uwe_core.model import CHECKPOINT_FILE, UNMEASURED, CheckpointInfo, UweModel, read_checkpoint_info
 from uwe_core.trainer.observer import Validation
 
 CARD_FILE = "README.md"
@@ -133,7 +133,7 @@ def average_adapters(adapters: Sequence[Adapter], rank: int | None = None) -> tu
     info = first.info.model_copy(
         update={
             "adapter_scale": 1.0,
-            "calibration": {},
+            **UNMEASURED,
             "seen_spaces": tuple(seen),
             "training_data_fingerprint": fingerprints.pop() if len(fingerprints) == 1 else None,
         }
@@ -226,7 +226,7 @@ def _stored(
             "interaction": best.interaction,
             "adapter_scale": best.strength * adapter.info.adapter_scale,
             "metrics": dict(best.validation.metrics),
-            "calibration": {},  # of other scores
+            **UNMEASURED,
         }
     )
     whole = replace(adapter, info=info)

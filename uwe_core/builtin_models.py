@@ -105,7 +105,7 @@ EMBEDDED = BuiltinModel(
     description="embedded-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
-        "uwe.json": "fcd952824239af5eeda51863152a45881be3f91348d1476bc9a8d1f6d99d1991",
+        "uwe.json": "d22397735d7615357878ec781a4c427fefd57326cdaa87158278cbbc0bae251d",
     },
     package=("uwe_core", "models/embedded"),
 )

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_serializer
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from uwe_core.adapter import ADAPTER_FILE, merge_adapter
+from uwe_core.backends.interface import Int8Backend
 from uwe_core.builtin_models import BUILTIN_MODELS, BuiltinModel
 from uwe_core.calibration import Calibration
 from uwe_core.device import resolve_device
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_FORMAT = 1
 CHECKPOINT_FILE = "uwe.json"
 CARD_FILE = "README.md"
+# Points of MAP that an encoder in int8 may lose and still be chosen by itself.
+MOST_INT8_COST = 0.1
+# For `CheckpointInfo.model_copy`, where weights or interaction change: what was measured of others is not theirs.
+UNMEASURED: dict[str, Any] = {"calibration": {}, "int8_costs": {}}
 # Weights in pickle can run code when they are opened; only safetensors are ever fetched or read.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", CARD_FILE]
 
@@ -45,6 +50,8 @@ class CheckpointInfo(BaseModel):
         adapter_scale: of the folder's `adapter.safetensors` over the base, where it has one in place of weights.
         seen_spaces: target spaces that training saw, such as `esco-skills`; all others are zero-shot.
         calibration: by task, from scores to confidence, under this interaction and these weights.
+        int8_costs: what was measured of these weights with queries encoded in int8: by backend and data set, by how
+            many points of MAP out of 100 the ranking is worse than with torch in float32 (below 0: better).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,13 +64,20 @@ class CheckpointInfo(BaseModel):
     seen_spaces: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     calibration: dict[str, Calibration] = Field(default_factory=dict)
+    int8_costs: dict[Int8Backend, dict[str, FiniteFloat]] = Field(default_factory=dict)
+
+    @property
+    def cheap_int8(self) -> tuple[Int8Backend, ...]:
+        """Backends whose int8 was measured with these weights and is within the rule on every data set measured."""
+        return tuple(name for name, costs in self.int8_costs.items() if costs and max(costs.values()) <= MOST_INT8_COST)
 
     @model_serializer(mode="wrap")
-    def _without_empty_calibration(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Files without a calibration stay readable by releases that knew of none, and refuse unknown fields."""
+    def _without_what_is_empty(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Files without later fields stay readable by releases that knew of none, and refuse unknown fields."""
         facts = write(self)
-        if not self.calibration:
-            facts.pop("calibration", None)
+        for name in ("calibration", "int8_costs"):
+            if not facts.get(name):
+                facts.pop(name, None)
         return facts
 
 
@@ -92,9 +106,8 @@ class UweModel:
         return hashlib.sha256(f"{self.encoder.fingerprint}{self.interaction.model_dump_json()}".encode()).hexdigest()
 
     def with_interaction(self, interaction: InteractionConfig) -> UweModel:
-        """The same encoder, ranking with another interaction; a calibration of other scores does not go with it."""
-        calibration = self.info.calibration if interaction == self.interaction else {}
-        facts = {"interaction": interaction, "calibration": calibration}
+        """The same encoder, ranking with another interaction; what was measured of other scores does not go with it."""
+        facts = {} if interaction == self.interaction else {"interaction": interaction, **UNMEASURED}
         return UweModel(self.encoder, self.info.model_copy(update=facts), self.name)
 
     def confidence(self, task: str, score: float, query_tokens: int) -> float | None:

@@ -137,8 +137,10 @@ class Batcher:
         Raises:
             StaleFingerprintError: the model has another fingerprint than the one that was named.
         """
+        if fingerprint is None:
+            return  # most requests name none, and the description is put together at each call
         live = self._engine.description.model_fingerprint
-        if fingerprint is not None and fingerprint != live:
+        if fingerprint != live:
             raise StaleFingerprintError("the model", fingerprint, live)
 
     async def rank(

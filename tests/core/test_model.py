@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.fakes import FAMILIES, keep_weights, save_tiny_model, tiny_tokenizer
+from uwe_core.backends.interface import Int8Backend
 from uwe_core.builtin_models import BUILTIN_MODELS, EMBEDDED, EMBEDDED_BASE, MPNET, MPNET_BASE, BuiltinModel
 from uwe_core.errors import (
     ArtefactError,
@@ -229,3 +230,32 @@ def test_the_papers_base_is_the_pinned_one(mpnet_dir: Path) -> None:
     model = UweModel.from_pretrained(mpnet_dir, device="cpu")
     assert (model.encoder.max_tokens, model.encoder.dim) == (512, 768)
     assert model.interaction == MPNET_BASE.interaction
+
+
+@pytest.mark.parametrize(
+    ("costs", "cheap"),
+    [
+        ({}, ()),
+        ({"onnx": {}}, ()),  # nothing was measured of it
+        ({"onnx": {"job2skill": 0.1}, "openvino": {"job2skill": -0.2, "jobnorm": 0.11}}, ("onnx",)),
+        ({"onnx": {"job2skill": 1.0}, "openvino": {"job2skill": -0.01}}, ("openvino",)),
+    ],
+)
+def test_int8_is_cheap_where_it_was_measured_to_be(
+    costs: dict[Int8Backend, dict[str, float]], cheap: tuple[str, ...]
+) -> None:
+    info = CheckpointInfo(interaction=InteractionConfig(), int8_costs=costs)
+    assert info.cheap_int8 == cheap
+    assert CheckpointInfo.model_validate_json(info.model_dump_json()) == info
+    assert ("int8_costs" in json.loads(info.model_dump_json())) == bool(costs)
+
+
+def test_what_int8_costs_is_forgotten_where_the_scores_are_others(tmp_path: Path) -> None:
+    plain = UweModel.from_pretrained(save_tiny_model("bert", tmp_path / "plain"), device="cpu")
+    assert plain.info.cheap_int8 == ()
+    info = plain.info.model_copy(update={"int8_costs": {"onnx": {"job2skill": 0.0}}})
+    UweModel(plain.encoder, info).save_pretrained(tmp_path / "measured")
+    loaded = UweModel.from_pretrained(tmp_path / "measured", device="cpu")
+    assert loaded.info.cheap_int8 == ("onnx",)
+    assert loaded.with_interaction(loaded.interaction).info.cheap_int8 == ("onnx",)
+    assert loaded.with_interaction(InteractionConfig(kind="max_sim")).info.cheap_int8 == ()

@@ -29,5 +29,12 @@ def share_of_same(ones: Sequence[Best], others: Sequence[Best]) -> float:
     return sum(same) / len(same)
 
 
+def share_of_shared(ones: Sequence[Best], others: Sequence[Best]) -> float:
+    """The share of the targets in the first rankings that the others have too, wherever they stand."""
+    wanted = [{target for target, _ in one} for one in ones]
+    found = [{target for target, _ in other} for other in others]
+    return sum(len(one & other) for one, other in zip(wanted, found, strict=True)) / max(1, sum(map(len, wanted)))
+
+
 def _close(one: float, other: float) -> bool:
     return abs(one - other) <= TOLERANCE * max(abs(one), abs(other))

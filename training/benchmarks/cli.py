@@ -11,8 +11,10 @@ from training.benchmarks.arrivals import ArrivalKind
 from training.benchmarks.closed_loop import Rounds
 from training.benchmarks.compare import chosen_peers, measure_compare
 from training.benchmarks.latency import Question, measure_latency
-from training.benchmarks.load import LoadPlan, measure_load
-from training.benchmarks.peer_programs import PEERS
+from training.benchmarks.load import LoadPlan, LoadRow
+from training.benchmarks.load_report import load_cells
+from training.benchmarks.load_servers import measure_load
+from training.benchmarks.peer_programs import LOADABLE, PEERS
 from training.benchmarks.processes import ended_by_sigterm
 from training.benchmarks.report import BenchmarkReport
 from training.benchmarks.scale import QUERIES, TARGETS, ScalePlan, measure_scale
@@ -33,6 +35,7 @@ TopK = Annotated[int, typer.Option(min=1, help="Targets wanted for a query.")]
 RoundCount = Annotated[int, typer.Option("--rounds", min=1, help="In each, every row is asked the same queries.")]
 RoundQueries = Annotated[int, typer.Option("--queries", min=1, help="Queries of a round.")]
 MaxSeconds = Annotated[float, typer.Option(min=1, help="No round begins later.")]
+Peers = Annotated[Path, typer.Option(help="Folder that `make bench-peers` made.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for JSON, Markdown and plots.")]
 
 
@@ -63,11 +66,16 @@ def load(  # noqa: PLR0913, PLR0917
     task: Task = "jobnorm",
     taxonomy: Taxonomy = SAMPLE,
     data: Data = SAMPLE,
-    service: Annotated[str, typer.Option(help="NAME:setting=value,...")] = "service",
+    service: Service = None,
+    beside: Annotated[
+        list[str] | None, typer.Option(help=f"Others to load in turns with it: {', '.join(LOADABLE)}.")
+    ] = None,
+    peers: Peers = Path(".peers"),
     rate: Annotated[list[float] | None, typer.Option(help="Requests a second to measure besides the search.")] = None,
     first_rate: Annotated[float, typer.Option(min=0.1, help="The search doubles it until it breaks.")] = 8.0,
     p99_ms: Annotated[float, typer.Option(min=1, help="A rate holds while p99 keeps this.")] = 250.0,
     seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Over which requests are due, at each rate.")] = 6.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Searches; ratios are by round.")] = 3,
     connections: Annotated[int, typer.Option(min=1, max=1000, help="Open at a time.")] = 256,
     arrivals: Annotated[ArrivalKind, typer.Option(help="Of requests.")] = "poisson",
     busy: Annotated[bool, typer.Option(help="Also beside processes that keep all cores busy.")] = True,
@@ -79,11 +87,12 @@ def load(  # noqa: PLR0913, PLR0917
     """Many callers at rates that do not wait for the service: what it holds, and how it turns the rest away."""
     question = Question(task, taxonomy, data, home, top_k, device)
     plan = LoadPlan(
-        rates=rate or (), first_rate=first_rate, p99_ms=p99_ms, seconds=seconds, connections=connections,
-        kind=arrivals, busy=busy,
+        rates=rate or (), first_rate=first_rate, p99_ms=p99_ms, seconds=seconds, rounds=rounds,
+        connections=connections, kind=arrivals, busy=busy,
     )  # fmt: skip
     with ended_by_sigterm():
-        report = measure_load(question, model, ServiceVariant.parse(service), plan, tell_line)
+        others = chosen_peers(beside) if beside else []
+        report = measure_load(question, model, _variants(service), others, peers, plan, _tell_row)
     show_report(report, out)
 
 
@@ -117,7 +126,7 @@ def compare(  # noqa: PLR0913, PLR0917
     peer: Annotated[
         list[str] | None, typer.Option(help=f"Of: {', '.join(peer.name for peer in PEERS)}; all where none is named.")
     ] = None,
-    peers: Annotated[Path, typer.Option(help="Folder that `make bench-peers` made.")] = Path(".peers"),
+    peers: Peers = Path(".peers"),
     top_k: TopK = 10,
     rounds: RoundCount = 12,
     queries: RoundQueries = 20,
@@ -135,6 +144,10 @@ def compare(  # noqa: PLR0913, PLR0917
 
 def _variants(words: list[str] | None) -> list[ServiceVariant]:
     return [ServiceVariant.parse(word) for word in words] if words else [ServiceVariant()]
+
+
+def _tell_row(server: str, row: LoadRow) -> None:
+    tell_line(f"{server}: {' '.join(load_cells(row))}")
 
 
 def tell_line(line: str) -> None:

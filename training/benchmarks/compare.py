@@ -64,9 +64,6 @@ def measure_compare(
         ranker = direct_ranker(
             model, question.taxonomy, question.task, question.home, question.device, FLOAT32_TORCH, "float32"
         )
-        interaction = ranker.model.interaction
-        if question.ranking_task.exclude_query or interaction.kind != "soft_late_interaction":
-            raise InputError("others are compared on tasks that leave no target out, by soft late interaction")
         inputs = PeerInputs(folder, environments, ranker, question.task, question.top_k)
         inputs.write()
         entered = Entrants()

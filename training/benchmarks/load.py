@@ -1,51 +1,51 @@
-"""`uwe benchmark load`: many callers who do not wait for one another, up to and beyond what the service holds."""
+"""Many callers who do not wait for one another, up to and beyond what a server holds; several servers take turns."""
 
 from __future__ import annotations
 
-import tempfile
+import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from training.benchmarks.arrivals import ArrivalKind, arrival_times
-from training.benchmarks.latency import Question
+from training.benchmarks.computed import Computed
 from training.benchmarks.open_loop import Caller, LoadResult
-from training.benchmarks.plots import over_rate
+from training.benchmarks.percentiles import Ratio
 from training.benchmarks.processes import busy_cores
-from training.benchmarks.real_queries import real_queries
-from training.benchmarks.report import BenchmarkReport, Grid, machine_facts, milliseconds, summary_cells
-from training.benchmarks.saturation import Saturation, find_saturation
-from training.benchmarks.service_process import ServiceVariant, running_service
+from training.benchmarks.saturation import Saturation, search_rates, step_by_step
 from uwe_core.device import cpu_quota
 
-HEADER = (
-    "", "rate, 1/s", "answered, 1/s", "p50, ms", "p95, ms", "p99, ms", "by status", "turned away: p50, p99, ms",
-    "p99 until sent, ms",
-)  # fmt: skip
 # A run may answer what it accepted after its last request is due; the neighbours must keep busy until then.
 _TAIL_SECONDS = 20.0
+# Longer than a server without a bound needs for what it took in, which it computes though nobody waits any more.
+_SETTLE_SECONDS = 60.0
+# At low rates more seconds are given, so that a 99th percentile is not the worst of a handful.
+_LONGEST_SECONDS = 20.0
 
 # Told of each row when it is measured.
-Tell = Callable[[str], None]
+Tell = Callable[[str, "LoadRow"], None]
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """How a service is loaded.
+    """How a server is loaded.
 
     Attributes:
         rates: fixed ones to measure before the search, requests a second.
         first_rate: the search begins with it.
         p99_ms: that a rate must keep.
         seconds: over which requests are due, at each rate.
+        rounds: searches; the later ones begin at half of what held before.
         connections: open at a time.
         kind: of arrivals.
         doublings: of the rate, at most.
+        halvings: of the rate, at most, where the first does not hold.
         narrowings: between the last rate that held and the first that did not.
         beyond: times the rate that broke, to see what is turned away and how.
+        least_requests: at one rate, as far as 20 seconds go.
         most_requests: at one rate; its seconds are cut to keep this.
         busy: whether to measure once beside processes that keep all cores busy.
     """
@@ -54,149 +54,141 @@ class LoadPlan:
     first_rate: float = 8.0
     p99_ms: float = 250.0
     seconds: float = 5.0
+    rounds: int = 1
     connections: int = 256
     kind: ArrivalKind = "poisson"
     doublings: int = 10
-    narrowings: int = 2
+    halvings: int = 4
+    narrowings: int = 3
     beyond: float = 2.0
+    least_requests: int = 100
     most_requests: int = 20_000
     busy: bool = True
 
     def seconds_at(self, rate: float) -> float:
         """How long requests are due at a rate."""
-        return min(self.seconds, self.most_requests / rate)
+        longer = max(self.seconds, min(self.least_requests / rate, _LONGEST_SECONDS))
+        return min(longer, self.most_requests / rate)
 
 
 @dataclass(frozen=True)
 class LoadRow:
-    """One measured rate and why it was measured."""
+    """One measured rate, why it was measured, in which round, and what the server says of it."""
 
     name: str
     result: LoadResult
+    turn: int = 0
+    computed: Computed | None = None
 
 
 class LoadRun:
-    """Loads one service, row by row."""
+    """Loads one server, row by row.
 
-    def __init__(self, caller: Caller, texts: Sequence[str], top_k: int, plan: LoadPlan, tell: Tell) -> None:
+    Args:
+        name: in tables.
+        note: what a reader must know to compare it.
+        caller: of the server.
+        bodies: of requests, taken in turn.
+        plan: how it is loaded.
+        tell: of each row.
+        computed: asks the server what it has computed so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        note: str,
+        caller: Caller,
+        bodies: Sequence[Any],
+        plan: LoadPlan,
+        tell: Tell,
+        computed: Callable[[], Computed | None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.note = note
         self._caller = caller
-        self._bodies = [{"query": text, "top_k": top_k} for text in texts]
+        self._bodies = list(bodies)
         self._plan = plan
         self._tell = tell
-        self._sent = 0
+        self._computed = computed
         self.rows: list[LoadRow] = []
+        self.found: list[Saturation] = []
 
-    def measure(self, name: str, rate: float) -> LoadResult:
-        """Load the service at a rate, with queries that were not asked yet while there are such."""
+    def measure(self, name: str, rate: float, turn: int = 0) -> LoadResult:
+        """Load the server at a rate: in the same round and at the same rate all servers get the same requests."""
         seconds = self._plan.seconds_at(rate)
-        due = arrival_times(self._plan.kind, rate, seconds, seed=len(self.rows))
-        start = self._sent % len(self._bodies)
-        self._sent += len(due)
+        seed = zlib.crc32(f"{turn} {rate:.6g}".encode())
+        due = arrival_times(self._plan.kind, rate, seconds, seed)
+        start = seed % len(self._bodies)
+        before = self._computed()
         result = self._caller.send(self._bodies[start:] + self._bodies[:start], due, rate, seconds)
-        self.rows.append(LoadRow(name, result))
-        self._tell(" ".join(load_cells(self.rows[-1])))
+        after = self._computed()
+        computed = None if before is None or after is None else after.since(before)
+        self.rows.append(LoadRow(name, result, turn, computed))
+        self._tell(self.name, self.rows[-1])
+        if not result.holds(self._plan.p99_ms):
+            self._settle()
         return result
 
-    def whole(self) -> Saturation:
-        """Fixed rates, the search, beyond it, calm again, and beside busy cores."""
+    def search(self, turn: int = 0) -> Iterator[None]:
+        """Find what holds, a rate at each step."""
         plan = self._plan
-        for rate in plan.rates:
-            self.measure("fixed rate", rate)
-        found = find_saturation(
-            lambda rate: self.measure("search", rate), plan.first_rate, plan.p99_ms, plan.doublings, plan.narrowings
-        )
-        if found.broke:
-            self.measure(f"{plan.beyond:g} times the rate that broke", plan.beyond * found.highest_tried)
-        calm = (found.held or plan.first_rate) / 2
-        time.sleep(1.0)  # what was accepted above saturation is answered first
-        self.measure("half of what it holds", calm)
-        if plan.busy:
-            with busy_cores(cpu_quota(), plan.seconds_at(calm) + _TAIL_SECONDS):
-                self.measure(f"the same beside {cpu_quota()} busy cores", calm)
-        return found
+        first = self.held / 2 if self.held else plan.first_rate
+        search = search_rates(first, plan.p99_ms, plan.doublings, plan.narrowings, plan.halvings)
+        found = yield from step_by_step(search, lambda rate: self.measure("search", rate, turn))
+        self.found.append(found)
+
+    def beyond(self) -> None:
+        """Load it far above what broke it."""
+        if any(found.broke for found in self.found):
+            highest = max(found.highest_tried for found in self.found)
+            self.measure(f"{self._plan.beyond:g} times the rate that broke", self._plan.beyond * highest)
+
+    def calm(self) -> None:
+        """Load it with half of what it holds, and once more beside busy neighbours."""
+        rate = (self.held or self._plan.first_rate) / 2
+        self.measure("half of what it holds", rate)
+        if self._plan.busy:
+            with busy_cores(cpu_quota(), self._plan.seconds_at(rate) + _TAIL_SECONDS):
+                self.measure(f"the same beside {cpu_quota()} busy cores", rate)
+
+    @property
+    def held(self) -> float | None:
+        """The median of the rates that held, over rounds; None where there was none in at least half of them."""
+        if not self.found:
+            return None
+        return statistics.median_low([found.held or 0.0 for found in self.found]) or None
+
+    def times(self, other: LoadRun) -> Ratio | None:
+        """How many times the rate of another one this holds, by round; None where one of them held none in a round."""
+        pairs = [(own.held, its.held) for own, its in zip(self.found, other.found, strict=True)]
+        ratios = [own / its for own, its in pairs if own is not None and its is not None]
+        if len(ratios) < len(pairs) or not ratios:
+            return None
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+    def _settle(self) -> None:
+        """Wait until what was taken in above saturation is done, so that whoever is next has the machine."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            if self._caller.send(self._bodies[:1], [0.0], 1, 1).holds(self._plan.p99_ms):
+                return
+            time.sleep(0.1)
 
 
-def measure_load(
-    question: Question, model: str, variant: ServiceVariant, plan: LoadPlan, tell: Tell
-) -> BenchmarkReport:
-    """Start the service and load it.
+def load_in_turns(runs: Sequence[LoadRun], plan: LoadPlan) -> None:
+    """Fixed rates, the searches, beyond them, calm again, and beside busy cores.
 
-    Raises:
-        UweError: a model, taxonomy, task or setting that cannot be.
+    The searches go rate by rate, one of each server after the other, and in each round another one begins.
     """
-    facts = machine_facts(question.device)
-    queries = real_queries(question.data, question.task)
-    with ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        service = stack.enter_context(running_service(variant.over(**question.settings(model)), logs))
-        caller = Caller(f"{service.url}/rank/{question.task}", plan.connections)
-        run = LoadRun(caller, queries.texts, question.top_k, plan, tell)
-        caller.send([{"query": queries.texts[0]}], arrival_times("uniform", 4, 1), 4, 1)  # to warm up
-        found = run.whole()
-    settings = "".join(f", {key}={value}" for key, value in variant.settings.items())
-    facts |= {
-        "service": f"{Path(model).name}, {service.how}{settings}",
-        "task": f"{question.task} over {question.taxonomy}, top {question.top_k}, one query a request",
-        "queries": f"{queries.source}, in turn",
-        "requests": f"{plan.kind} arrivals over {plan.seconds:g} s a rate, at most {plan.connections} connections",
-    }
-    return load_report(run.rows, found, plan, facts)
-
-
-def load_report(rows: Sequence[LoadRow], found: Saturation, plan: LoadPlan, facts: dict[str, Any]) -> BenchmarkReport:
-    """The report."""
-    return BenchmarkReport(
-        name="load",
-        facts={**facts, "saturation": saturation_in_words(found, plan)},
-        grids=[Grid("Many callers", HEADER, [load_cells(row) for row in rows])],
-        figures={"held": found.held, "broke": found.broke, "rows": [load_figures(row) for row in rows]},
-        notes=(
-            "Times run from when a request was due, whether or not it could be sent then.",
-            "The process that sends shares the cores with the service; `p99 until sent` is how late it was, "
-            "or how long a request waited for a connection.",
-        ),
-        plots={"rates": lambda: _curves(rows, plan)},
-    )
-
-
-def saturation_in_words(found: Saturation, plan: LoadPlan) -> str:
-    """What holds, and what does not."""
-    bound = f"p99 within {plan.p99_ms:g} ms and every request answered"
-    if found.held is None:
-        return f"not even {found.highest_tried:g} requests a second hold ({bound})"
-    if not found.broke:
-        return f"more than {found.held:.3g} requests a second: the highest rate tried held ({bound})"
-    return f"{found.held:.3g} requests a second hold ({bound})"
-
-
-def load_cells(row: LoadRow) -> list[str]:
-    """Cells of `HEADER`."""
-    result = row.result
-    statuses = ", ".join(f"{status}: {count}" for status, count in result.statuses.items())
-    shed = result.shed
-    away = "" if shed is None else f"{milliseconds(shed.p50)}, {milliseconds(shed.p99)}"
-    return [
-        row.name, f"{result.rate:.3g}", f"{result.achieved:.3g}", *summary_cells(result.answered), statuses, away,
-        milliseconds(result.waited_for_connection_ms),
-    ]  # fmt: skip
-
-
-def load_figures(row: LoadRow) -> dict[str, Any]:
-    """Everything but single requests, for JSON."""
-    result = row.result
-    return {
-        "name": row.name, "rate": result.rate, "seconds": result.seconds, "requests": len(result.outcomes),
-        "answered_per_second": result.achieved, "statuses": result.statuses, "failures": result.failures,
-        "milliseconds": asdict(result.answered) if result.answered else None,
-        "turned_away_milliseconds": asdict(result.shed) if result.shed else None,
-        "p99_until_sent_milliseconds": result.waited_for_connection_ms,
-    }  # fmt: skip
-
-
-def _curves(rows: Sequence[LoadRow], plan: LoadPlan) -> Any:
-    shown = [row.result for row in rows if "busy" not in row.name]
-    summaries = [result.answered for result in shown]
-    curves = {
-        name: [getattr(summary, name) if summary else None for summary in summaries] for name in ("p50", "p95", "p99")
-    }
-    return over_rate([result.rate for result in shown], curves, plan.p99_ms)
+    for rate in plan.rates:
+        for run in runs:
+            run.measure("fixed rate", rate)
+    for turn in range(plan.rounds):
+        first = turn % len(runs)
+        searches = [run.search(turn) for run in [*runs[first:], *runs[:first]]]
+        for _ in zip_longest(*searches):
+            pass
+    for run in runs:
+        run.beyond()
+        run.calm()

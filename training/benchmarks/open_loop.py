@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import httpx
@@ -85,6 +86,13 @@ class LoadResult:
         """Answers with 200 a second, until the last of all requests ended."""
         end = max([self.seconds, *(outcome.ended for outcome in self.outcomes)])
         return sum(outcome.status == 200 for outcome in self.outcomes) / end
+
+    @property
+    def most_at_once(self) -> int:
+        """The most requests that were due and not ended at the same moment."""
+        # an end at the moment of a beginning comes before it
+        changes = sorted([(outcome.due, 1) for outcome in self.outcomes] + [(one.ended, -1) for one in self.outcomes])
+        return max(accumulate((change for _, change in changes), initial=0))
 
     @property
     def waited_for_connection_ms(self) -> float:

@@ -29,6 +29,7 @@ from training.benchmarks.contestants import (
 )
 from training.benchmarks.processes import HOST, free_port, running, wait_until_ready
 from uwe_core.device import cpu_quota
+from uwe_core.errors import InputError
 from uwe_core.files import write_text
 from uwe_core.interaction import inverse_norms
 from uwe_core.ranker import RankableSpace, Ranker
@@ -77,6 +78,9 @@ PEERS = (
     ),
 )  # fmt: skip
 
+# Those that answer requests by themselves, so that many callers may ask them.
+LOADABLE = tuple(peer.name for peer in PEERS if peer.is_service and peer.module is not None)
+
 
 @dataclass(frozen=True)
 class PeerInputs:
@@ -96,7 +100,14 @@ class PeerInputs:
     top_k: int
 
     def write(self) -> None:
-        """Write the weights, the targets, and their token embeddings, which nobody then encodes anew."""
+        """Write the weights, the targets, and their token embeddings, which nobody then encodes anew.
+
+        Raises:
+            InputError: a task or model that the peers cannot do.
+        """
+        interaction = self.ranker.model.interaction
+        if self.ranker.task(self.task).exclude_query or interaction.kind != "soft_late_interaction":
+            raise InputError("others are compared on tasks that leave no target out, by soft late interaction")
         self.ranker.model.save_pretrained(self.folder / "model")
         _name_for_older_versions(self.folder / "model/tokenizer_config.json", self.ranker.model.encoder.tokenizer)
         space, index = self.rankable.space, self.rankable.index
@@ -156,6 +167,12 @@ def start_peer(peer: Peer, inputs: PeerInputs, threads: int, stack: ExitStack) -
     )
 
 
+def thread_numbers() -> list[int]:
+    """Powers of two up to the processor quota, and the quota."""
+    quota = cpu_quota()
+    return sorted({quota, *(1 << power for power in range(quota.bit_length()) if 1 << power <= quota)})
+
+
 def start_fastest(
     peer: Peer, inputs: PeerInputs, texts: Sequence[str], stack: ExitStack
 ) -> tuple[Contestant, dict[int, float]]:
@@ -169,8 +186,7 @@ def start_fastest(
     Raises:
         ConfigurationError: it does not start.
     """
-    quota = cpu_quota()
-    numbers = sorted({quota, *(1 << power for power in range(quota.bit_length()) if 1 << power <= quota)})
+    numbers = thread_numbers()
     with ExitStack() as trial:
         stacks = [trial.enter_context(ExitStack()) for _ in numbers]
         contestants = [start_peer(peer, inputs, *started) for started in zip(numbers, stacks, strict=True)]

@@ -25,13 +25,12 @@ def spread(seconds: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def over_rate(rates: Sequence[float], curves: Mapping[str, Sequence[float | None]], bound_ms: float) -> Figure:
-    """Percentiles in milliseconds against the rate, with the bound that p99 had to keep."""
+def over_rate(curves: Mapping[str, Sequence[tuple[float, float]]], bound_ms: float) -> Figure:
+    """Milliseconds against the rate, with the bound that p99 had to keep."""
     figure, axes = _figure()
-    order = np.argsort(rates)
-    for number, (name, values) in enumerate(curves.items()):
-        points = [(rates[place], value) for place in order if (value := values[place]) is not None]
-        axes.plot(*zip(*points, strict=True) if points else ((), ()), _STYLES[number % len(_STYLES)] + "o", label=name)
+    for number, (name, points) in enumerate(curves.items()):
+        ascending = zip(*sorted(points), strict=True) if points else ((), ())
+        axes.plot(*ascending, _STYLES[number % len(_STYLES)] + "o", label=name)
     axes.axhline(bound_ms, color="grey", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="requests a second", ylabel="milliseconds")
     _plain(axes)

@@ -6,7 +6,7 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from uwe_core.backends.interface import (
     BackendPrecision,
     BackendSetting,
     EncoderBackend,
+    Int8Backend,
     PrecisionSetting,
 )
 from uwe_core.backends.making import is_available, make_backend
@@ -35,10 +36,15 @@ logger = logging.getLogger(__name__)
 
 # Below this a gain may be noise, and torch needs no export.
 WORTHWHILE_BACKEND = 1.15
-# bfloat16 costs accuracy, if little within its tolerance, so a small gain (or a noisy machine) must not choose it.
+# Rounding costs accuracy, if little within its tolerance, so a small gain (or a noisy machine) must not choose it.
 WORTHWHILE_ROUNDING = 1.25
-# Tokens of each text of a trial: a short query, a sentence, and a batch as requests bring it.
-TRIALS: dict[str, tuple[int, ...]] = {"1x8": (8,), "1x30": (30,), "16": tuple(4 + text % 11 for text in range(16))}
+# Tokens of each text of a trial: a short query, a sentence, and batches as few and as many callers make them.
+TRIALS: dict[str, tuple[int, ...]] = {
+    "1x8": (8,),
+    "1x30": (30,),
+    "16": tuple(4 + text % 11 for text in range(16)),
+    "32": tuple(4 + text % 11 for text in range(32)),
+}
 # Errors are those of texts as they come: tokens that stand together by chance say little of them.
 _REAL_TEXTS = (
     "nurse",
@@ -99,17 +105,20 @@ def use_backend(
     precision: PrecisionSetting,
     exports: Path,
     threads: int | None = None,
+    cheap_int8: Collection[Int8Backend] = (),
 ) -> EncodingSummary:
     """Give an encoder the backend that the settings name, or the fastest of those they allow.
 
-    `auto` never takes int8: whether its error matters cannot be seen at a start, only by evaluation.
+    Whether the error of int8 matters cannot be seen at a start, only by evaluation: `auto` takes it only in backends of
+    which that is known.
 
     Args:
         encoder: in float32; its fingerprint stays.
         backend: `auto` tries all that are installed.
-        precision: `auto` tries float32 and bfloat16.
+        precision: `auto` tries float32, bfloat16, and int8 where it is known to be cheap.
         exports: folder of exported encoders.
         threads: of computation; the processor quota where None.
+        cheap_int8: see `CheckpointInfo.cheap_int8`.
 
     Raises:
         ConfigurationError: nothing here is what the settings ask for.
@@ -117,7 +126,7 @@ def use_backend(
     count = threads or cpu_quota()
     encoder.fingerprint  # noqa: B018 - exports are named by it
     only_torch = encoder.device.type != "cpu" or not can_pack(encoder.backbone)
-    allowed = candidates("torch" if backend == "auto" and only_torch else backend, precision)
+    allowed = candidates("torch" if backend == "auto" and only_torch else backend, precision, cheap_int8)
     if len(allowed) == 1:
         encoder.backend = make_backend(encoder, *allowed[0], count, exports)
         return EncodingSummary(*allowed[0], count, processor_flags(), ())
@@ -136,15 +145,26 @@ def summary_of(encoder: TokenEncoder) -> EncodingSummary:
     return EncodingSummary(backend, precision, torch.get_num_threads(), processor_flags(), ())
 
 
-def candidates(backend: BackendSetting, precision: PrecisionSetting) -> list[Candidate]:
+def candidates(
+    backend: BackendSetting, precision: PrecisionSetting, cheap_int8: Collection[Int8Backend] = ()
+) -> list[Candidate]:
     """The backends and precisions that settings allow, torch first.
+
+    Args:
+        backend: by setting.
+        precision: by setting.
+        cheap_int8: backends whose int8 `auto` may take.
 
     Raises:
         ConfigurationError: none.
     """
     names = [name for name in BACKENDS if is_available(name)] if backend == "auto" else [backend]
-    wanted = ("float32", "bfloat16") if precision == "auto" else (precision,)
-    allowed = [(name, each) for name in names for each in PRECISIONS[name] if each in wanted]
+    allowed = [
+        (name, each)
+        for name in names
+        for each in PRECISIONS[name]
+        if each == precision or (precision == "auto" and (each != "int8" or name in cheap_int8))
+    ]
     if not allowed:
         raise ConfigurationError(f"no backend that is installed has {precision}: add the extra [onnx] or [openvino]")
     return allowed
@@ -176,7 +196,7 @@ def measure(encoder: TokenEncoder, backends: Mapping[Candidate, EncoderBackend])
 
 
 def best(trials: Sequence[Trial]) -> Candidate:
-    """The fastest that is accurate; torch, and float32, unless another is clearly faster.
+    """The fastest that is accurate; torch, and less rounding, unless another is clearly faster and in no trial slower.
 
     Raises:
         ConfigurationError: none is accurate.
@@ -184,15 +204,20 @@ def best(trials: Sequence[Trial]) -> Candidate:
     accurate = [trial for trial in trials if trial.accurate]
     if not accurate:
         raise ConfigurationError("no backend computes what torch does within its precision's tolerance")
-    of_precision = [
-        _fastest([trial for trial in accurate if trial.precision == precision])
-        for precision in dict.fromkeys(trial.precision for trial in accurate)
-    ]
-    chosen = of_precision[0]
-    for rounded in of_precision[1:]:
-        if rounded.speedup >= WORTHWHILE_ROUNDING * chosen.speedup:
-            chosen = rounded
+    chosen: Trial | None = None
+    for precision in TOLERANCES:  # the most accurate first
+        same = [trial for trial in accurate if trial.precision == precision]
+        if chosen is not None:
+            same = [trial for trial in same if _is_worth_rounding(trial, chosen)]
+        chosen = _fastest(same) if same else chosen
+    assert chosen is not None  # noqa: S101 - every precision is in the loop
     return chosen.backend, chosen.precision
+
+
+def _is_worth_rounding(rounded: Trial, chosen: Trial) -> bool:
+    """Clearly faster on the whole, and no slower where many callers fill a batch or one comes with a long text."""
+    gains = rounded.speedup >= WORTHWHILE_ROUNDING * chosen.speedup
+    return gains and all(rounded.milliseconds[name] <= taken for name, taken in chosen.milliseconds.items())
 
 
 def _fastest(trials: Sequence[Trial]) -> Trial:

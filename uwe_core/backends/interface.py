@@ -10,6 +10,8 @@ from uwe_core.types import RaggedTokens
 BackendName = Literal["torch", "onnx", "openvino"]
 BackendPrecision = Literal["float32", "bfloat16", "int8"]
 BackendSetting = Literal["auto", BackendName]
+# Those that have int8.
+Int8Backend = Literal["onnx", "openvino"]
 PrecisionSetting = Literal["auto", BackendPrecision]
 
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)

@@ -18,17 +18,21 @@ class StubService(ThreadingHTTPServer):
         stall_at: the number of the request that stalls everything, from 0.
         stall_seconds: for how long.
         most_waiting: requests beyond so many are answered 503.
+        seconds_each: that every answer takes.
         queries: that were asked, in order.
     """
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, stall_at: int = -1, stall_seconds: float = 0.0, most_waiting: int = 10**9) -> None:
+    def __init__(
+        self, stall_at: int = -1, stall_seconds: float = 0.0, most_waiting: int = 10**9, seconds_each: float = 0.0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.stall_at = stall_at
         self.stall_seconds = stall_seconds
         self.most_waiting = most_waiting
+        self.seconds_each = seconds_each
         self.queries: list[str] = []
         self.waiting = 0
         self.turn = threading.Lock()
@@ -47,7 +51,7 @@ class StubService(ThreadingHTTPServer):
             with self.turn:
                 number = len(self.queries)
                 self.queries.append(body["query"])
-                time.sleep(self.stall_seconds if number == self.stall_at else 0)
+                time.sleep(self.stall_seconds if number == self.stall_at else self.seconds_each)
         finally:
             with self.counting:
                 self.waiting -= 1

@@ -23,25 +23,37 @@ def test_latency_has_a_row_for_everything(uwe: Uwe, home: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "latency.json").read_text())["figures"]}
     assert list(rows) == [
-        "embedded: one", "embedded: Ranker.rank", "embedded: one, asked again", "GET /healthz",
+        "embedded: one", "embedded: Ranker.rank, index in int8", "embedded: one, asked again", "GET /healthz",
         "a request checked in full, then refused",
     ]  # fmt: skip
     assert all(row["milliseconds"]["count"] == 6 for row in rows.values())
     assert "threads=1" in rows["embedded: one"]["note"]
-    assert rows["embedded: Ranker.rank"]["note"] == "a function call, float32, 1 threads"
+    direct = rows["embedded: Ranker.rank, index in int8"]["note"]
+    assert direct.startswith("a function call, ")
+    assert direct.endswith(" float32, 1 threads")
     assert (tmp_path / "latency-spread.png").is_file()
 
 
 def test_a_service_that_holds_little_turns_the_rest_away_cleanly(uwe: Uwe, home: Path, tmp_path: Path) -> None:  # noqa: F811
-    options = ("--service", "small:max_waiting=2", "--seconds", "1", "--first-rate", "64", "--out", tmp_path)
-    done = uwe(home, "benchmark", "load", *options)
+    options = ("--seconds", "1", "--first-rate", "64", "--rounds", "1", "--out", tmp_path)
+    done = uwe(home, "benchmark", "load", "--service", "small:max_waiting=2", *options)
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "load.json").read_text())["figures"]
+    (figures,) = json.loads((tmp_path / "load.json").read_text())["figures"]["servers"]
     assert figures["broke"]
     beyond = next(row for row in figures["rows"] if "broke" in row["name"])
     assert beyond["statuses"]["503"] > 0
     assert beyond["failures"] == 0
     assert "busy cores" in figures["rows"][-1]["name"]
+
+
+def test_the_obvious_service_is_loaded_beside_ours(uwe: Uwe, home: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ("--beside", "obvious", "--seconds", "1", "--rounds", "1", "--no-busy", "--out", tmp_path)
+    done = uwe(home, "benchmark", "load", *options)
+    assert done.returncode == 0, done.stderr
+    service, *others = json.loads((tmp_path / "load.json").read_text())["figures"]["servers"]
+    assert service["name"] == "service"
+    assert others
+    assert all(other["name"].startswith("obvious") and other["shared_best_targets"] > 0.9 for other in others)
 
 
 def test_the_obvious_service_gives_the_same_answers(uwe: Uwe, home: Path, tmp_path: Path) -> None:  # noqa: F811
