@@ -27,11 +27,12 @@ from training.tune import (
     write_adapter,
 )
 from training.validation import METRICS, ValidationConfig, half_datasets, validation_datasets
-from training.workbench.baselines.specification import build_models
+from training.workbench.baselines.specification import build_models, interaction_named
 from training.workbench.dataset import Half
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import InputError
 from uwe_core.home import default_home
+from uwe_core.interaction import InteractionConfig
 from uwe_core.model import UweModel, read_checkpoint_info
 
 Graphs = Annotated[Path, typer.Option(help="The folder 'graphs' of `uwe data build`, for its validation titles.")]
@@ -55,15 +56,19 @@ def tune_command(  # noqa: PLR0913, PLR0917 - a command has as many options as i
     temperature_factor: Annotated[
         list[float] | None, typer.Option(help="Of the own interaction temperature: 0.25, 0.5, 1, 2, 4.")
     ] = None,
+    interaction: Annotated[
+        list[str] | None, typer.Option(help="Another one, such as context_match@0.5, at the best strength.")
+    ] = None,
     most_queries: MostQueries = 400,
     most_targets: MostTargets = None,
     device: Device = "auto",
 ) -> None:
-    """Choose an adapter's strength and temperature on the selecting halves of validation; store it small."""
+    """Choose an adapter's strength and interaction on the selecting halves of validation; store it small."""
     refuse_existing(out)
-    given = {"strengths": strength, "temperature_factors": temperature_factor}
-    config = TuneConfig.model_validate({name: values for name, values in given.items() if values})
     adapter = _one_adapter(adapters, average, rank)
+    others = [interaction_named(word, adapter.info.interaction) for word in interaction or ()]
+    given = {"strengths": strength, "temperature_factors": temperature_factor, "interactions": others}
+    config = TuneConfig.model_validate({name: values for name, values in given.items() if values})
     datasets = validation_datasets(graphs, data, ValidationConfig(most_queries=most_queries, most_targets=most_targets))
     done = tune(adapter, datasets, config, device, lambda trial: typer.echo(_in_words(trial), err=True))
     print_whole(_trial_table(done.trials, [dataset.name for dataset in datasets]))
@@ -84,17 +89,20 @@ def _one_adapter(folders: list[Path], average: bool, rank: int | None) -> Adapte
 
 
 def _in_words(trial: Trial) -> str:
-    temperature = f"{trial.interaction.interaction_temperature:g}"
-    return f"strength {trial.strength:g}, temperature {temperature}: average MAP {trial.validation.average:.2f}"
+    return f"strength {trial.strength:g}, {_shown(trial.interaction)}: average MAP {trial.validation.average:.2f}"
+
+
+def _shown(interaction: InteractionConfig) -> str:
+    return f"{interaction.kind} at {interaction.interaction_temperature:g}"
 
 
 def _trial_table(trials: list[Trial], names: list[str]) -> Table:
     """MAP / RP@10 in percent."""
-    table = Table("strength", "temperature", *names, "average")
+    table = Table("strength", "interaction", *names, "average")
     for trial in trials:
         figures = trial.validation.metrics
         cells = (" / ".join(f"{figures[f'{name}/{metric}']:.1f}" for metric in METRICS) for name in [*names, "average"])
-        table.add_row(f"{trial.strength:g}", f"{trial.interaction.interaction_temperature:g}", *cells)
+        table.add_row(f"{trial.strength:g}", _shown(trial.interaction), *cells)
     return table
 
 

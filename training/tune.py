@@ -1,4 +1,4 @@
-"""Choose an adapter's strength and interaction temperature on validation, and write the adapter so chosen."""
+"""Choose an adapter's strength and interaction on validation, and write the adapter so chosen."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class TuneConfig(BaseModel):
     Attributes:
         strengths: shares of the adapter's own scale; 0 is the base.
         temperature_factors: of the model's own interaction temperature, at the best strength.
+        interactions: others than the model's own, likewise.
         most_loss: MAP, in points, that storing the adapter in half precision may change.
     """
 
@@ -38,6 +39,7 @@ class TuneConfig(BaseModel):
 
     strengths: tuple[float, ...] = Field(default=(0.0, 0.25, 0.5, 0.75, 1.0), min_length=1)
     temperature_factors: tuple[float, ...] = Field(default=(0.25, 0.5, 1.0, 2.0, 4.0), min_length=1)
+    interactions: tuple[InteractionConfig, ...] = ()
     most_loss: float = Field(default=0.1, ge=0)
 
 
@@ -148,7 +150,7 @@ def tune(
     device: str,
     tried: Callable[[Trial], None],
 ) -> Tuned:
-    """Try strengths, then temperatures at the best of them; the first of equal ones wins.
+    """Try strengths, then temperatures and interactions at the best of them; the first of equal ones wins.
 
     Args:
         adapter: to be tuned; its own scale is strength 1.
@@ -168,7 +170,7 @@ def tune(
         model = adapter.model(device, strength * adapter.info.adapter_scale)
         keep(Trial(strength, own, validate(model, datasets)))
     strength = _best(trials).strength
-    others = _other_temperatures(own, config)
+    others = [*_other_temperatures(own, config), *config.interactions]
     if others:
         model = adapter.model(device, strength * adapter.info.adapter_scale)
         for interaction, validation in zip(others, validate_interactions(model, others, datasets), strict=True):

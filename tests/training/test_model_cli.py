@@ -20,9 +20,10 @@ def test_an_adapter_is_tuned_calibrated_and_probed(tmp_path: Path, embedded_mode
     trained = write_checkpoint(tmp_path / "trained", "embedded", tensors, scale=0.001)
     tuned, few = tmp_path / "tuned", ["--data", "sample", "--graphs", str(tmp_path), "--most-queries", "5"]
     runner = CliRunner()
-    done = runner.invoke(app, ["tune", str(trained), "--out", str(tuned), "--strength", "0", "--strength", "1", *few])
+    tried = ["--strength", "0", "--strength", "1", "--interaction", "context_match@0.5"]
+    done = runner.invoke(app, ["tune", str(trained), "--out", str(tuned), *tried, *few])
     assert done.exit_code == 0, done.output
-    assert "average MAP" in done.output
+    assert "context_match at 0.5: average MAP" in done.output
     info = read_checkpoint_info(tuned)
     assert info is not None
     assert info.adapter_scale in (0.0, 0.001)

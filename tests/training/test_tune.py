@@ -12,6 +12,7 @@ from tests.fakes import save_tiny_model
 from tests.training.test_validation import dataset
 from training.tune import Trial, TuneConfig, average_adapters, read_adapter, tune, write_adapter
 from training.validation import validate, validate_interactions
+from training.workbench.baselines.specification import interaction_named
 from uwe_core.adapter import load_adapter
 from uwe_core.errors import DataError, InputError
 from uwe_core.interaction import InteractionConfig
@@ -93,6 +94,26 @@ def test_max_sim_has_no_temperature_to_try(base: Path, tmp_path: Path) -> None:
     )
     done = tune(read_adapter(folder), DATASETS, CONFIG, "cpu", lambda _: None)
     assert [trial.strength for trial in done.trials] == [0.0, 0.5, 1.0]
+
+
+def test_other_interactions_are_tried_at_the_best_strength_and_may_be_chosen(base: Path, tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "trained", base)
+    others = tuple(interaction_named(word, SOFT) for word in ("context_match@0.5", "pooled_cosine", "context_match"))
+    assert [(other.kind, other.interaction_temperature) for other in others] == [
+        ("context_match", 0.5), ("pooled_cosine", 2.0), ("context_match", 2.0),
+    ]  # fmt: skip
+    config = CONFIG.model_copy(update={"temperature_factors": (1.0,), "interactions": others})
+    done = tune(read_adapter(folder), DATASETS, config, "cpu", lambda _: None)
+    best_strength = max(done.trials[:3], key=lambda trial: trial.validation.average).strength
+    assert [(trial.strength, trial.interaction) for trial in done.trials[3:]] == [
+        (best_strength, other) for other in others
+    ]
+    model = read_adapter(folder).model("cpu", 0.8 * best_strength)
+    for trial in done.trials[3:]:
+        assert trial.validation == validate(model.with_interaction(trial.interaction), DATASETS)
+    assert done.best == max(done.trials, key=lambda trial: trial.validation.average)
+    with pytest.raises(InputError, match="'maxsim' is no interaction"):
+        interaction_named("maxsim", SOFT)
 
 
 def test_an_average_of_one_adapter_with_itself_is_that_adapter(base: Path, tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def parse_word(word: str) -> tuple[str, tuple[InteractionKind, float | None] | N
     return word, None
 
 
+def interaction_named(word: str, own: InteractionConfig) -> InteractionConfig:
+    """An interaction named as after the colon of a model, without a temperature at that of the own one.
+
+    Raises:
+        InputError: the word names none.
+    """
+    _, wanted = parse_word(f":{word}")
+    if wanted is None:
+        raise InputError(f"'{word}' is no interaction: {', '.join(get_args(InteractionKind))}")
+    return _complete(wanted, own)
+
+
 def parse_backend(name: str) -> tuple[str, Candidate | None]:
     """The model's name, and the backend and precision where they are named; other plus signs belong to the name."""
     model, _, word = name.rpartition("+")
