@@ -21,8 +21,6 @@ from uwe_core.model import CHECKPOINT_FILE, UNMEASURED, CheckpointInfo, UweModel
 from uwe_core.trainer.observer import Validation
 
 CARD_FILE = "README.md"
-# Kinds whose scores a temperature changes.
-_WITH_TEMPERATURE = ("soft_late_interaction", "context_match")
 
 
 class TuneConfig(BaseModel):
@@ -205,7 +203,7 @@ def _best(trials: Sequence[Trial]) -> Trial:
 
 
 def _other_temperatures(own: InteractionConfig, config: TuneConfig) -> list[InteractionConfig]:
-    if own.kind not in _WITH_TEMPERATURE:
+    if not own.has_temperature:
         return []
     return [
         own.model_copy(update={"interaction_temperature": factor * own.interaction_temperature})

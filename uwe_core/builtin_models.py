@@ -105,7 +105,7 @@ EMBEDDED = BuiltinModel(
     description="embedded-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
-        "uwe.json": "d22397735d7615357878ec781a4c427fefd57326cdaa87158278cbbc0bae251d",
+        "uwe.json": "df89cc8f63a8eaa5391c4b63d2acbce1a0b0cea73eaf8386ed98d104591c7716",
     },
     package=("uwe_core", "models/embedded"),
 )

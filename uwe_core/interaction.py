@@ -39,6 +39,11 @@ class InteractionConfig(BaseModel):
         return self.kind in ("soft_late_interaction", "two_way_late_interaction", "max_sim")
 
     @property
+    def has_temperature(self) -> bool:
+        """Whether the interaction temperature changes its scores."""
+        return self.kind in ("soft_late_interaction", "two_way_late_interaction", "context_match")
+
+    @property
     def bounded_by_query_length(self) -> bool:
         """Whether scores grow with the number of query tokens (and are made comparable by dividing by it)."""
         return self.query_reduction == "sum" and self.compares_tokens

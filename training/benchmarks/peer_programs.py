@@ -39,6 +39,8 @@ _TOKENS = "tokens.pt"
 _PACKAGE = "training.benchmarks.peers"
 _MAX_SIM = "MaxSim, another function; "
 _POOLED = "pooled cosine, another function; "
+# What programs that give the same answers compute, and in how many directions.
+_WAYS = {"soft_late_interaction": 1, "two_way_late_interaction": 2}
 _THREAD_TRIAL = Rounds(rounds=2, queries=10, warm_up=5, seconds=30)
 
 
@@ -106,8 +108,8 @@ class PeerInputs:
             InputError: a task or model that the peers cannot do.
         """
         interaction = self.ranker.model.interaction
-        if self.ranker.task(self.task).exclude_query or interaction.kind != "soft_late_interaction":
-            raise InputError("others are compared on tasks that leave no target out, by soft late interaction")
+        if self.ranker.task(self.task).exclude_query or interaction.kind not in _WAYS:
+            raise InputError("others are compared on tasks that leave no target out, by late interaction")
         self.ranker.model.save_pretrained(self.folder / "model")
         _name_for_older_versions(self.folder / "model/tokenizer_config.json", self.ranker.model.encoder.tokenizer)
         space, index = self.rankable.space, self.rankable.index
@@ -124,9 +126,10 @@ class PeerInputs:
 
     def arguments(self, threads: int) -> list[str]:
         """Of every program."""
+        interaction = self.ranker.model.interaction
         return [
             "--folder", str(self.folder / "model"), "--targets", str(self.folder / "targets.json"),
-            "--temperature", str(self.ranker.model.interaction.interaction_temperature),
+            "--temperature", str(interaction.interaction_temperature), "--ways", str(_WAYS[interaction.kind]),
             "--cache", str(self.folder / _TOKENS), "--threads", str(threads),
         ]  # fmt: skip
 

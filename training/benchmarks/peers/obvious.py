@@ -1,4 +1,4 @@
-"""The obvious service: soft late interaction as one writes it with transformers and FastAPI, and with care."""
+"""The obvious service: late interaction as one writes it with transformers and FastAPI, and with care."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ class Query(BaseModel):
 class ObviousRanker:
     """Encodes a query and scores it against all targets at once."""
 
-    def __init__(self, folder: str, texts: list[str], temperature: float, cache: Path) -> None:
+    def __init__(self, folder: str, texts: list[str], temperature: float, ways: int, cache: Path) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModel.from_pretrained(folder).eval()
-        self.temperature = temperature
+        self.temperature, self.ways = temperature, ways
         if not cache.exists():
             batches = [self.encode(texts[start : start + 64]) for start in range(0, len(texts), 64)]
             torch.save([tokens for batch in batches for tokens in batch], cache)
         encoded = torch.load(cache)
         self.padded = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
-        self.is_padding = torch.arange(self.padded.shape[1]) >= torch.tensor([len(text) for text in encoded])[:, None]
+        self.lengths = torch.tensor([len(text) for text in encoded])
+        self.is_padding = torch.arange(self.padded.shape[1]) >= self.lengths[:, None]
         self.norms = self.padded.norm(dim=-1).clamp_min(1e-12)
 
     @torch.inference_mode()
@@ -48,7 +49,11 @@ class ObviousRanker:
         """The best targets and their scores."""
         tokens = self.encode([query])[0]
         dots = (tokens @ self.padded.flatten(0, 1).T).unflatten(1, self.norms.shape)
-        weights = (dots / self.temperature).masked_fill_(self.is_padding, -torch.inf).softmax(dim=-1)
+        logits = dots / self.temperature
+        weights = logits.masked_fill(self.is_padding, -torch.inf).softmax(dim=-1)
+        if self.ways == 2:
+            asked = logits.softmax(dim=0).masked_fill(self.is_padding, 0.0) / self.lengths[:, None]
+            weights = (weights + len(tokens) * asked) / 2
         cosines = dots / self.norms / tokens.norm(dim=-1)[:, None, None]
         best = (weights * cosines).sum(dim=(0, 2)).topk(min(top_k, len(self.padded)))
         return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
@@ -68,11 +73,13 @@ def make_app(ranker: Any, targets: list[dict[str, str]]) -> FastAPI:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name, kind in {"folder": str, "targets": Path, "temperature": float, "cache": Path, "threads": int}.items():
+    arguments = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
+    for name, kind in arguments.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--port", type=int, default=8001)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     targets = json.loads(given.targets.read_text())
-    obvious = ObviousRanker(given.folder, [target["text"] for target in targets], given.temperature, given.cache)
+    texts = [target["text"] for target in targets]
+    obvious = ObviousRanker(given.folder, texts, given.temperature, given.ways, given.cache)
     uvicorn.run(make_app(obvious, targets), port=given.port, log_level="warning")

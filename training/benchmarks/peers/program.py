@@ -26,9 +26,10 @@ class PeerRanker(Protocol):
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
-    """`--folder --targets --temperature --cache --threads --top-k`, and `--port` for a service."""
+    """`--folder --targets --temperature --ways --cache --threads --top-k`, and `--port` for a service."""
     parser = argparse.ArgumentParser()
-    for name, kind in {"folder": str, "targets": Path, "temperature": float, "cache": Path, "threads": int}.items():
+    arguments = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
+    for name, kind in arguments.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--top-k", type=int, default=10)
     parser.add_argument("--port", type=int)
@@ -40,7 +41,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
 def encoder_of(options: argparse.Namespace) -> ObviousRanker:
     """The obvious ranker, for its encoder and the token embeddings it has cached."""
     texts = [target["text"] for target in options.targets]
-    return ObviousRanker(options.folder, texts, options.temperature, options.cache)
+    return ObviousRanker(options.folder, texts, options.temperature, options.ways, options.cache)
 
 
 def main(make: Callable[[argparse.Namespace], PeerRanker]) -> None:

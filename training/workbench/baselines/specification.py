@@ -3,7 +3,7 @@
 | word | model |
 |---|---|
 | `MODEL` | a UWE model or any encoder (built-in name, folder, hub id) with its own interaction |
-| `MODEL:INTERACTION` | with another interaction: `pooled_cosine`, `max_sim`, `context_match`, `soft_late_interaction` |
+| `MODEL:INTERACTION` | with another interaction of `InteractionKind`, such as `max_sim` |
 | `MODEL:INTERACTION@TEMPERATURE` | and another interaction temperature |
 | `MODEL+BACKEND-PRECISION...` | queries by another backend, such as `embedded+openvino-int8:max_sim` |
 | `st:MODEL` | a sentence encoder with its own pooling, prompts and branches |
