@@ -50,6 +50,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
     errors.FingerprintError: (500, "internal_error"),
     errors.DivergenceError: (500, "internal_error"),
     errors.PeerError: (500, "internal_error"),
+    errors.DiskFullError: (507, "disk_full"),
     errors.UnavailableError: (503, "unavailable"),
     errors.NotReadyError: (503, "not_ready"),
     errors.OverloadedError: (503, "overloaded"),
@@ -60,6 +61,7 @@ STATUSES: dict[type[errors.UweError], tuple[int, str]] = {
 }
 # Of errors that FastAPI and Starlette raise themselves; other statuses are named by their standard phrase.
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_DISK_FULL = "the server's disk has no room for it: nothing was changed, and its log says for which file"
 _INTERNAL = "something went wrong on the server; its log has more under this request_id"
 
 
@@ -75,7 +77,7 @@ def error_response(request_id: str, error: errors.UweError) -> JSONResponse:
     status, code = STATUSES[type(error)]
     if status == 500:
         return unexpected_response(request_id, error)
-    response = _response(request_id, status, code, str(error))
+    response = _response(request_id, status, code, _words_for_callers(error))
     if isinstance(error, errors.UnavailableError | errors.RateLimitError):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, errors.UnknownKeyError):
@@ -91,7 +93,9 @@ def told(error: Exception) -> tuple[str, str]:
         STATUSES.get(type(error), (500, "internal_error")) if isinstance(error, errors.UweError) else (500, "")
     )
     return (
-        (code, str(error)) if status != 500 else ("internal_error", "something went wrong on the server; see its log")
+        (code, _words_for_callers(error))
+        if status != 500
+        else ("internal_error", "something went wrong on the server; see its log")
     )
 
 
@@ -109,7 +113,12 @@ def item_error(request_id: str, error: Exception) -> dict[str, str]:
     if status == 500:
         logger.error("an item of request %s failed", request_id, exc_info=error)
         return {"code": "internal_error", "message": _INTERNAL}
-    return {"code": code, "message": str(error)}
+    return {"code": code, "message": _words_for_callers(error)}
+
+
+def _words_for_callers(error: Exception) -> str:
+    """What an error says of itself, but never where files of the server lie."""
+    return _DISK_FULL if isinstance(error, errors.DiskFullError) else str(error)
 
 
 def _problems(error: ValidationError | RequestValidationError) -> str:

@@ -13,7 +13,7 @@ from service.settings import Settings
 from uwe_core.backends.choosing import use_backend
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.device import cpu_quota
-from uwe_core.errors import ArtefactError, ConfigurationError, UnknownSpaceError
+from uwe_core.errors import ArtefactError, ConfigurationError, DiskFullError, UnknownSpaceError
 from uwe_core.languages import language_warnings
 from uwe_core.model import UweModel
 from uwe_core.ranker import RankableSpace, Ranker
@@ -69,7 +69,7 @@ def _sweep(catalogue: SpaceCatalogue) -> None:
     """Remove what a killed process left of uploads; a folder that cannot be written to has its spaces all the same."""
     try:
         catalogue.live_spaces.sweep()
-    except OSError as error:
+    except (OSError, DiskFullError) as error:
         logger.warning("uploaded spaces cannot be changed here: %s", error)
 
 
@@ -79,7 +79,7 @@ def _uploaded(catalogue: SpaceCatalogue, opener: SpaceOpener, names: Sequence[st
     for name in names:
         try:
             opened[name] = opener.open(catalogue.open(name), uploaded=True)
-        except (ArtefactError, ConfigurationError) as error:
+        except (ArtefactError, ConfigurationError, DiskFullError) as error:
             logger.warning("the uploaded space '%s' is not served: %s", name, error)
     return opened
 

@@ -94,7 +94,6 @@ def judge_all(
 
 def write_report(report: Report, folder: Path) -> None:
     """Write `results.json`, `report.md` and the plots."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "results.json", json.dumps(report.json(), indent=1) + "\n")
     write_text(folder / "report.md", report.markdown())
     save_plots(report, folder)

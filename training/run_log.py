@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from training.terminal import Bar
-from uwe_core.files import write_text
+from uwe_core.files import room_for, write_text
 from uwe_core.trainer.observer import Observer, StepReport, ValidationReport
 from uwe_core.trainer.step_plan import StepPlan
 from uwe_core.trainer.train_state import TrainProgress
@@ -45,8 +46,15 @@ class MetricsLog:
         )
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        whole = self._path.stat().st_size if self._path.exists() else 0
+        with room_for(self._path):
+            try:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError:
+                if self._path.exists():
+                    os.truncate(self._path, whole)  # no part of a line stays
+                raise
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

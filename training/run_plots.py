@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.figure_file import save_figure
 from training.run_log import STEP, VALIDATION
 
 PLOT_FILE = "curves.png"
@@ -29,7 +30,7 @@ def save_curves(log: Sequence[Mapping[str, Any]], path: Path) -> None:
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_losses(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from training.run_record import RUN_FILE, RunRecord
 from training.terminal import progress_bar
 from training.validation import validate
 from training.workbench.dataset import RankingDataset
-from uwe_core.files import write_text
+from uwe_core.files import room_for, write_text
 from uwe_core.graph import BipartiteGraph
 from uwe_core.model import UweModel
 from uwe_core.ranks import Ranks
@@ -91,7 +91,8 @@ def run_logs(folder: Path, title: str) -> Iterator[Observer]:
     if not Ranks.here().is_first:
         yield Silent()
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with progress_bar(title) as bar:
         logs: list[Observer] = [MetricsLog(folder / METRICS_FILE), TerminalLog(bar)]
         yield Observers([*logs, *tensorboard_logs(folder / TENSORBOARD_FOLDER)])

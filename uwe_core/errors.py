@@ -33,6 +33,7 @@
     │   └── FingerprintError       made by another model or from other texts
     ├── DivergenceError            a training step gave a number that is not finite
     ├── PeerError                  another process of the same run has failed
+    ├── DiskFullError              no room for a file; what was there before is whole
     └── UnavailableError           the server cannot take the work now
         ├── NotReadyError          still loading
         ├── OverloadedError        the queue is full
@@ -239,6 +240,20 @@ class DivergenceError(UweError):
 
 class PeerError(UweError):
     """Another process of the same run has failed, for the reason that is told."""
+
+
+class DiskFullError(UweError):
+    """There is no room for a file or a folder; what was there before is whole.
+
+    Args:
+        path: under the name that it would have got.
+        reason: what there is too little of.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}; nothing was changed")
+        self.path = Path(path)
+        self.reason = reason
 
 
 class UnavailableError(UweError):

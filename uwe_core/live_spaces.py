@@ -101,19 +101,23 @@ class LiveSpaceStore:
 
         Raises:
             ConflictError: another version has become live.
+            DiskFullError: there is no room for it; what was written of it is removed.
         """
         name, version = space.info.name, version_of(space)
         with self._writing():
             before = self.pointer(name)
             if onto is not None and (before is None or before.live != onto):
                 raise ConflictError(f"the space '{name}' was changed by another process meanwhile: send it again")
-            if not (self.root / name / version).exists():
-                space.save(self.root / name / version)
-            finish()
             previous = None if before is None else before.live if before.live != version else before.previous
-            pointer = LivePointer(live=version, previous=previous, changed=datetime.now(UTC))
-            self._write(name, pointer)
-            self._sweep(name)
+            try:
+                if not (self.root / name / version).exists():
+                    space.save(self.root / name / version)
+                finish()
+                pointer = LivePointer(live=version, previous=previous, changed=datetime.now(UTC))
+                self._write(name, pointer)
+            finally:
+                if (self.root / name).is_dir():
+                    self._sweep(name)  # of a version that did not become live, too: it would take room for nothing
         return pointer
 
     def forget_previous(self, name: str) -> None:

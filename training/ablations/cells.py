@@ -107,7 +107,6 @@ class CellStore:
 
     def put(self, cell: Cell, result: CellResult) -> None:
         """Keep a result."""
-        self._path(cell).parent.mkdir(parents=True, exist_ok=True)
         write_text(self._path(cell), result.model_dump_json(indent=1) + "\n")
 
     def precision(self) -> Precision | None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from training.ablations.caption import error_of
 from training.ablations.cells import AVERAGE_MAP
 from training.ablations.report import AblationReport
+from training.figure_file import save_figure
 
 PLOT_FILE = "ablation.png"
 _CAPTION_WIDTH = 120
@@ -32,7 +33,7 @@ def save_plot(report: AblationReport, folder: Path) -> Path:
         case _:
             _draw_bars(axes, report)
     figure.supxlabel(textwrap.fill(report.caption, _CAPTION_WIDTH), fontsize=7)
-    figure.savefig(folder / PLOT_FILE, dpi=110)
+    save_figure(figure, folder / PLOT_FILE)
     return folder / PLOT_FILE
 
 

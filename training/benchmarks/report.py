@@ -17,6 +17,7 @@ from rich.table import Table
 
 from training.benchmark import describe_machine
 from training.benchmarks.percentiles import Ratio, Summary
+from training.figure_file import save_figure
 from uwe_core.device import cpu_quota
 from uwe_core.files import write_text
 
@@ -76,14 +77,13 @@ class BenchmarkReport:
 
     def write(self, folder: Path) -> list[Path]:
         """Write `NAME.json`, `NAME.md` and `NAME-PLOT.png`."""
-        folder.mkdir(parents=True, exist_ok=True)
         content = {"facts": dict(self.facts), "figures": self.figures, "notes": list(self.notes)}
         files = [folder / f"{self.name}.json", folder / f"{self.name}.md"]
         write_text(files[0], json.dumps(content, indent=1) + "\n")
         write_text(files[1], self.markdown())
         for plot, draw in self.plots.items():
             files.append(folder / f"{self.name}-{plot}.png")
-            draw().savefig(files[-1], dpi=110)
+            save_figure(draw(), files[-1])
         return files
 
 

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from training.calibration.fit import Reliability
+from training.figure_file import save_figure
 
 PLOT_FILE = "calibration.png"
 _PANEL_INCHES = 3.0
@@ -31,4 +32,4 @@ def save_reliability(by_task: Mapping[str, Reliability], path: Path) -> None:
         axes.set_title(f"{task}, error {100 * found.calibration_error:.1f} %", fontsize=9)
     for axes in panels[len(by_task) :]:
         axes.set_axis_off()
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

@@ -5,7 +5,6 @@ The same operator runs here in one process or as the workers of a Ray cluster; a
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ import torch
 
 from training.ray_cluster import connected_ray
 from uwe_core.errors import PeerError, UweError
+from uwe_core.files import atomic_file
 
 # An operator computes the table of a part; a factory makes one, with what it has to load, in each worker.
 Operator: TypeAlias = Callable[[int], pa.Table]
@@ -165,10 +165,8 @@ def concatenate(paths: Sequence[Path], destination: Path, schema: pa.Schema) -> 
 
 def write_part(folder: Path, part: int, table: pa.Table) -> None:
     """Write beside and rename: a partial file never has the name of a whole one."""
-    path = _path(folder, part)
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    pq.write_table(table, aside)
-    aside.replace(path)
+    with atomic_file(_path(folder, part)) as aside:
+        pq.write_table(table, aside)
 
 
 def remove_parts(folder: Path) -> None:

@@ -47,7 +47,6 @@ class ProbeReport:
 
     def write(self, folder: Path) -> None:
         """Write `bias.json` and `bias.md`."""
-        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / RESULTS_FILE, json.dumps(self.json(), indent=1, ensure_ascii=False) + "\n")
         write_text(folder / TABLE_FILE, self.markdown())
 

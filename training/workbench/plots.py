@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from training.figure_file import save_figure
 from training.workbench.evaluation import Judgement
 from training.workbench.report import Report
 
@@ -84,5 +85,5 @@ def _precision_spread(axes: Axes, judgements: Sequence[Judgement]) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from training.workbench.dataset import RankingDataset
 from training.workbench.evaluation import Judgement
 from uwe_core.errors import ArtefactError
+from uwe_core.files import atomic_file
 from uwe_core.metrics import PositiveRanks
 
 
@@ -36,14 +36,12 @@ class ResultStore:
     def put(self, fingerprint: str, judgement: Judgement) -> None:
         """Keep a judgement; all or nothing."""
         path = self._path(judgement.model, fingerprint, judgement.dataset)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}.part.npz")
         ranks = judgement.ranks
-        np.savez_compressed(
-            aside,
-            query=ranks.query, rank=ranks.rank, gain=ranks.gain, queries=ranks.queries, seconds=judgement.seconds,
-        )  # fmt: skip
-        aside.replace(path)
+        with atomic_file(path) as aside, aside.open("wb") as file:
+            np.savez_compressed(
+                file,
+                query=ranks.query, rank=ranks.rank, gain=ranks.gain, queries=ranks.queries, seconds=judgement.seconds,
+            )  # fmt: skip
 
     def _path(self, model: str, fingerprint: str, dataset: RankingDataset) -> Path:
         content = f"{model}\n{fingerprint}\n{dataset.title}\n{dataset.fingerprint}"

@@ -29,7 +29,7 @@ from uwe_core.backends.making import is_available, make_backend
 from uwe_core.backends.packed_encoder import can_pack
 from uwe_core.device import cpu_quota, processor_flags
 from uwe_core.encoder import TokenEncoder
-from uwe_core.errors import ConfigurationError
+from uwe_core.errors import ConfigurationError, DiskFullError
 from uwe_core.types import RaggedTokens
 
 logger = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ def _made(
         except ConfigurationError as error:
             logger.info("%s in %s is left out: %s", name, precision, error)
             refusals.append(str(error))
-        except (OSError, RuntimeError) as error:  # a full disk, a folder that cannot be written, a library's failure
+        except (OSError, RuntimeError, DiskFullError) as error:  # no room, no permission, a library's failure
             logger.warning("%s in %s is left out: %s", name, precision, error)
             refusals.append(str(error))
     if not made:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uwe_core.errors import ArtefactError, FormatVersionError
+from uwe_core.errors import ArtefactError, DiskFullError, FormatVersionError
+from uwe_core.files import room_for
 
 ANSWERS_FORMAT = 1
 _WAIT_FOR_LOCK_S = 60.0
@@ -51,13 +52,15 @@ class AnswerCache:
 
     Raises:
         FormatVersionError: the file was written by another version of the format.
+        DiskFullError: there is no room for another answer.
         ArtefactError: the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with room_for(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_WAIT_FOR_LOCK_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise ArtefactError(f"{path} cannot be used as a file of answers: {error}") from error
@@ -119,4 +122,6 @@ class AnswerCache:
         try:
             yield
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise DiskFullError(self._path, "the disk is full") from error
             raise ArtefactError(f"{self._path} cannot be used as a file of answers: {error}") from error
