@@ -28,6 +28,7 @@ def test_every_error_has_a_status(error: type[errors.UweError]) -> None:
         "ConflictError": (409,),
         "AccessError": (401, 403, 429),
         "UnavailableError": (503,),
+        "DiskFullError": (507,),
     }
     assert status in expected.get(branch.__name__, (500,))
 
