@@ -105,7 +105,7 @@ EMBEDDED = BuiltinModel(
     description="embedded-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "b66c96583c4e4ae32122ad6c17ba625b0ff67ed67cc0aa472860590d369d856f",
-        "uwe.json": "df89cc8f63a8eaa5391c4b63d2acbce1a0b0cea73eaf8386ed98d104591c7716",
+        "uwe.json": "869e7cad7de65c37ec4053b2511da4ebf0da060bd881309d0c869239869a29a7",
     },
     package=("uwe_core", "models/embedded"),
 )
