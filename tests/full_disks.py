@@ -28,7 +28,7 @@ def small_disk(folder: Path, megabytes: int = 8) -> Iterator[None]:
     if not sys.platform.startswith("linux") or mount is None or os.geteuid() != 0:
         pytest.skip("a disk of its own is for root on Linux")
     folder.mkdir()
-    command = [mount, "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+    command = [mount, "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"nothing may be mounted here: {done.stderr.strip()}")

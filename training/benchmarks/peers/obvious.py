@@ -73,8 +73,8 @@ def make_app(ranker: Any, targets: list[dict[str, str]]) -> FastAPI:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    arguments = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
-    for name, kind in arguments.items():
+    kinds = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
+    for name, kind in kinds.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--port", type=int, default=8001)
     given = parser.parse_args()

@@ -28,8 +28,8 @@ class PeerRanker(Protocol):
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     """`--folder --targets --temperature --ways --cache --threads --top-k`, and `--port` for a service."""
     parser = argparse.ArgumentParser()
-    arguments = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
-    for name, kind in arguments.items():
+    kinds = {"folder": str, "targets": Path, "temperature": float, "ways": int, "cache": Path, "threads": int}
+    for name, kind in kinds.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--top-k", type=int, default=10)
     parser.add_argument("--port", type=int)
