@@ -101,7 +101,8 @@ def test_the_example_of_a_task_is_one_press_away(page: Page) -> None:
 
 
 def test_it_works_by_keyboard_alone(page: Page) -> None:
-    page.keyboard.type("nurse")  # the text has the focus from the start
+    expect(page.get_by_label("Your text")).to_be_focused()  # from the start
+    page.keyboard.type("nurse")
     expect(page.locator("#results .text").first).to_have_text("target 5")  # no more answers to "nurs" come
     expect(page.locator("#results li")).to_have_count(10)
     page.keyboard.press("ArrowDown")
