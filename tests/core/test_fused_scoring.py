@@ -29,7 +29,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 @settings(max_examples=15)  # the interpreter is slow
 @given(
-    st.sampled_from(["soft_late_interaction", "max_sim"]),
+    st.sampled_from(["soft_late_interaction", "two_way_late_interaction", "max_sim"]),
     st.sampled_from(["float32", "bfloat16", "float16", "int8"]),
     st.sampled_from(["sum", "mean"]),
     st.lists(st.integers(1, 40), min_size=1, max_size=11),

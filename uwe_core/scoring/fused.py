@@ -12,25 +12,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from uwe_core.errors import ConfigurationError
 from uwe_core.interaction import InteractionConfig, inverse_norms
 from uwe_core.scoring.exponents import power_of_two_factor
-from uwe_core.scoring.fused_kernel import QUERY_TOKENS, TARGETS, score_block
+from uwe_core.scoring.fused_kernel import QUERY_TOKENS, TARGETS, ask_block, score_block
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import TokenIndex
 from uwe_core.types import Offsets, Scores
 
 
 class FusedScorer:
-    """Soft late interaction or MaxSim against every target of an index on a GPU.
+    """Soft late interaction (in one or two ways) or MaxSim against every target of an index on a GPU.
 
     Raises:
-        ConfigurationError: an interaction that compares pooled vectors, or in two ways.
+        ConfigurationError: an interaction that compares pooled vectors.
     """
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
-        if interaction.kind == "two_way_late_interaction":
-            raise ConfigurationError(f"the fused kernel compares in one way; {interaction.kind} does in two")
         self._factor = power_of_two_factor(interaction)
         self._index = index
         self._interaction = interaction
@@ -53,9 +50,23 @@ class FusedScorer:
         )  # fmt: skip
         scores = tokens.new_zeros(len(queries), len(index))
         scores.index_add_(0, pieces.queries.to(tokens.device), partial)
+        if self._interaction.kind == "two_way_late_interaction":
+            counts = queries.token_counts.to(scores.device)[:, None]
+            scores = (scores + counts * self._asked(tokens, queries.offsets.to(tokens.device))) / 2
         if self._interaction.query_reduction == "mean":
             scores /= queries.token_counts.to(scores.device)[:, None]
         return scores
+
+    def _asked(self, tokens: Float[Tensor, "query_tokens dim"], bounds: Offsets) -> Scores:
+        """What the tokens of each target find in each query, on average."""
+        index, queries = self._index, len(bounds) - 1
+        found = tokens.new_empty(queries, len(index))
+        ask_block[(queries * -(-len(index) // TARGETS),)](
+            index.embeddings, index.inverse_norms if index.scales is None else index.scales, index.inverse_norms,
+            self._offsets, index.order, tokens, bounds, inverse_norms(tokens), found,
+            len(index), queries, tokens.shape[1], self._factor, has_scales=index.scales is not None,
+        )  # fmt: skip
+        return found
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ def make_scorer(index: TokenIndex, interaction: InteractionConfig) -> Scorer:
 
         if can_compile(index.manifest.dtype):
             return NativeScorer(index, interaction)
-    one_way = interaction.kind != "two_way_late_interaction"  # which the fused kernel does not take
-    if device == "cuda" and one_way and find_spec("triton") is not None:
+    if device == "cuda" and find_spec("triton") is not None:
         from uwe_core.scoring.fused import FusedScorer  # noqa: PLC0415
 
         return FusedScorer(index, interaction)
