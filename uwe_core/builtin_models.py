@@ -115,7 +115,7 @@ MPNET = BuiltinModel(
     description="mpnet-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "22fd2ab8c5c681a301e90015351dd98523a72243bdadf8a156f36e5187ca600b",
-        "uwe.json": "cfb01a0326bbe6367c0c10790d2cce225a09be2d0779c7a0b1c07d0a490020a7",
+        "uwe.json": "6702dcb53c78c0f0f728f59d0ee345b8d7711f3e754a2cfd02aab50a584046b8",
     },
     package=("uwe_core", "models/mpnet"),
 )
