@@ -53,11 +53,12 @@ def build_tile_dots(module: ir.Module, storage: StorageType) -> None:
     _tile(code, "ldtilecfg", _configuration(module))
     with code.loop(INT64(0), rows, BLOCK_ROWS) as row:
         left = code.sub(rows, row)
-        here = code.select(code.icmp_signed("<", left, INT64(BLOCK_ROWS)), left, INT64(BLOCK_ROWS))
+        is_short = code.icmp_signed("<", left, INT64(BLOCK_ROWS))
+        here = code.select(is_short, left, INT64(BLOCK_ROWS))
         stored = code.at(tokens, INT8, code.mul(row, row_bytes))
-        with code.if_then(code.icmp_signed("<", left, INT64(BLOCK_ROWS))):
+        with code.if_then(is_short):
             _copy(code, stored, copied, code.mul(left, row_bytes))  # a tile reads 16 rows, also where there are fewer
-        whole = code.select(code.icmp_signed("<", left, INT64(BLOCK_ROWS)), copied, stored)
+        whole = code.select(is_short, copied, stored)
         with code.loop(INT64(0), parts) as part:
             column = code.at(queries, INT8, code.mul(code.mul(part, row_bytes), INT64(LANES)))
             to = code.at(room, FLOAT, code.mul(part, INT64(LANES)))
