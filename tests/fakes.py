@@ -30,6 +30,22 @@ from uwe_core.interaction import inverse_norms
 from uwe_core.token_index import IndexManifest, StorageType, TokenIndex
 from uwe_core.token_storage import read_back, stored
 
+# Some words that tiny models know.
+TINY_WORDS = [
+    "nurse",
+    "welder",
+    "baker",
+    "weld",
+    "metal",
+    "bake",
+    "bread",
+    "care",
+    "for",
+    "people",
+    "take",
+    "blood",
+    "pressure",
+]
 FAMILIES = ("bert", "mpnet", "xlm-roberta", "modernbert")
 TINY_LIMIT = 24
 _WORDS = tuple("a b c nurse welder baker weld metal bake bread care for people take blood pressure , . ( )".split())  # noqa: SIM905

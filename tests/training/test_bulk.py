@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.fakes import save_tiny_model
+from tests.fakes import TINY_WORDS, save_tiny_model
 from tests.training.test_cli import Uwe, uwe  # noqa: F401 - a fixture
 from tests.training.test_rank_cli import JOBS, SKILLS
 from training.pipeline.parts import LocalRunner, OperatorFactory, RayRunner, RayWorker
@@ -37,27 +37,12 @@ from uwe_core.token_storage import StorageType
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-WORDS = [
-    "nurse",
-    "welder",
-    "baker",
-    "weld",
-    "metal",
-    "bake",
-    "bread",
-    "care",
-    "for",
-    "people",
-    "take",
-    "blood",
-    "pressure",
-]
 TINY = standard_task("job2skill", "tiny")
 
 
 def texts(count: int) -> list[str]:
     drawn = random.Random(1)
-    return [" ".join(drawn.choices(WORDS, k=drawn.randint(1, 9))) for _ in range(count)]
+    return [" ".join(drawn.choices(TINY_WORDS, k=drawn.randint(1, 9))) for _ in range(count)]
 
 
 QUERIES = texts(40)

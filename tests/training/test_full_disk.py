@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.fakes import save_tiny_model
+from tests.fakes import TINY_WORDS, save_tiny_model
 from tests.full_disks import KINDS, NoRoom, disk, files_in, filled, small_disk
 from tests.training.test_cli import Uwe, uwe  # noqa: F401 - a fixture, asked for by its name
 from tests.training.test_run_log import step, validation
@@ -44,22 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def add_space(home: Path, name: str) -> None:
     """500 targets of eight words that the tiny model knows."""
     drawn = random.Random(name)
-    words = [
-        "nurse",
-        "welder",
-        "baker",
-        "weld",
-        "metal",
-        "bake",
-        "bread",
-        "care",
-        "for",
-        "people",
-        "take",
-        "blood",
-        "pressure",
-    ]
-    texts = [" ".join(drawn.choices(words, k=8)) for _ in range(500)]
+    texts = [" ".join(drawn.choices(TINY_WORDS, k=8)) for _ in range(500)]
     space = TargetSpace(SpaceInfo(name=name), [f"{number}" for number in range(500)], texts)
     SpaceCatalogue(home).live_spaces.publish(space, lambda: None)
 
