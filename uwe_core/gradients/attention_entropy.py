@@ -51,7 +51,7 @@ def graph_entropies(
     tokens: PackedTokens, objectives: Sequence[Objective], interaction: InteractionConfig
 ) -> dict[str, Float[Tensor, ""]]:
     """The entropy of each term's first queries and targets, on their device; none of a score without such attention."""
-    if interaction.kind != "soft_late_interaction":
+    if not (interaction.compares_tokens and interaction.has_temperature):
         return {}
     entropies = {}
     for objective in objectives:

@@ -33,8 +33,10 @@ class _Kernel(NamedTuple):
     gradient: Callable[[PairBlock, Sequence[BlockPairs | None], _Memory], tuple[BlockDots, BlockDots]]
 
 
+_SOFT = _Kernel(soft_block, soft_block_gradient)
 KERNELS = {
-    "soft_late_interaction": _Kernel(soft_block, soft_block_gradient),
+    "soft_late_interaction": _SOFT,
+    "two_way_late_interaction": _SOFT,  # the mean of its two directions
     "max_sim": _Kernel(max_block, max_block_gradient),
 }
 
@@ -60,7 +62,7 @@ class TokenBlocks:
         cls, config: InteractionConfig, queries: Sequence[PaddedGroup], targets: Sequence[PaddedGroup]
     ) -> TokenBlocks:
         """The blocks that groups make."""
-        scale = 1 / config.interaction_temperature if config.kind == "soft_late_interaction" else 1.0
+        scale = 1 / config.interaction_temperature if config.has_temperature else 1.0
         query_sides, target_sides = [BlockSide.of(group, scale) for group in queries], list(map(BlockSide.of, targets))
         rows, columns = (max(len(side.tokens) for side in sides) for sides in (query_sides, target_sides))
         return cls(config, query_sides, target_sides, queries[0].tokens.new_empty(4, rows * columns))
@@ -82,13 +84,13 @@ class TokenBlocks:
                 backward[target.places[:, None], query.places] = self._reduced(
                     found_back.sum(dim=(0, 2)), target.lengths
                 ).T
-        return TwoWayScores(forward, backward)
+        return self._mixed(forward, backward)
 
     def add_gradients(self, of_scores: Sequence[Tensor | None], of_tokens: RaggedTokens, kept: KeptBlocks) -> None:
         """Add to the gradients of the token embeddings, given those of the scores of each direction."""
         gradient = KERNELS[self.config.kind].gradient
         of_targets = [_SideGradient.zero(side) for side in self.targets]
-        of_scores = [None if grad is None else _without_traces(grad) for grad in of_scores]
+        of_scores = [None if grad is None else _without_traces(grad) for grad in self._unmixed(of_scores)]
         for row, query in enumerate(self.queries):
             of_query = _SideGradient.zero(query)
             for column, target in enumerate(self.targets):
@@ -119,7 +121,32 @@ class TokenBlocks:
         ]
 
     def _reduced(self, summed: BlockPairs, lengths: Tensor) -> BlockPairs:
-        return summed / lengths if self.config.query_reduction == "mean" else summed
+        return summed / lengths if self._takes_means else summed
+
+    @property
+    def _takes_means(self) -> bool:
+        return self.config.query_reduction == "mean" or self.config.kind == "two_way_late_interaction"
+
+    def _mixed(self, forward: Tensor, backward: Tensor) -> TwoWayScores:
+        """The scores of the two directions of soft late interaction, or of their mean."""
+        if self.config.kind != "two_way_late_interaction":
+            return TwoWayScores(forward, backward)
+        both = (forward + backward.T) / 2
+        if self.config.query_reduction == "mean":
+            return TwoWayScores(both, both.T)
+        return TwoWayScores(both * _lengths(self.queries)[:, None], both.T * _lengths(self.targets)[:, None])
+
+    def _unmixed(self, of_scores: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        """Gradients of what `_mixed` takes, given those of what it returns."""
+        if self.config.kind != "two_way_late_interaction":
+            return of_scores
+        forward, backward = of_scores
+        if self.config.query_reduction == "sum":
+            forward = None if forward is None else forward * _lengths(self.queries)[:, None]
+            backward = None if backward is None else backward * _lengths(self.targets)[:, None]
+        parts = [grad for grad in (forward, None if backward is None else backward.T) if grad is not None]
+        of_both = sum(parts[1:], start=parts[0]) / 2
+        return of_both, of_both.T
 
 
 @dataclass(frozen=True)
@@ -143,6 +170,12 @@ class _SideGradient:
         of_norms = (self.through_cosines * self.side.inverse_norms.square()).flatten()[:, None]
         gradient = self.through_dots.addcmul_(of_norms, self.side.tokens, value=-1.0)
         of_tokens.index_add_(0, self.side.rows, gradient.mul_(self.side.scale))
+
+
+def _lengths(sides: Sequence[BlockSide]) -> Float[Tensor, " texts"]:
+    """Tokens of each text, by its place."""
+    lengths = torch.cat([side.lengths for side in sides])
+    return torch.empty_like(lengths).index_copy_(0, torch.cat([side.places for side in sides]), lengths)
 
 
 def _without_traces(gradient: Tensor) -> Tensor:
