@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `cuda:n`; an absent one stops the start.")
     backend: BackendSetting = Field(
         default="auto",
-        description="What encodes: `torch`, `onnx` or `openvino`; `auto` measures at start which is faster.",
+        description="What encodes: `torch`, `cuda_graphs`, `onnx` or `openvino`; `auto` measures what is faster.",
     )
     precision: PrecisionSetting = Field(
         default="auto",

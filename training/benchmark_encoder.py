@@ -18,7 +18,7 @@ from uwe_core.backends.choosing import error_of, made_up_texts, medians
 from uwe_core.backends.interface import PRECISIONS, EncoderBackend
 from uwe_core.backends.making import make_backend
 from uwe_core.backends.torch_backend import PaddedTorch
-from uwe_core.device import cpu_quota
+from uwe_core.device import cpu_quota, resolve_device
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ConfigurationError
 from uwe_core.model import UweModel
@@ -70,17 +70,22 @@ class EncoderCosts:
         return asdict(self)
 
 
-def measure_encoder(model: str, exports: Path, rounds: int, threads: int | None = None) -> EncoderCosts:
-    """Measure every backend that is installed, in every precision that it has.
+def measure_encoder(model: str, exports: Path, rounds: int, threads: int | None, device: str) -> EncoderCosts:
+    """Measure every backend that is installed and runs on a device, in every precision that it has.
 
     Args:
         model: a built-in name, a folder or a hub id.
         exports: folder of exported encoders.
         rounds: timed; each runs every backend once on the same texts.
         threads: of computation; the processor quota where None.
+        device: as `resolve_device` takes it.
+
+    Raises:
+        DeviceError: the device is absent.
     """
+    resolve_device(device)
     with waiting_as(SLEEPING), one_process() as process:
-        return process.submit(_measure_here, model, exports, rounds, threads or cpu_quota()).result()
+        return process.submit(_measure_here, model, exports, rounds, threads or cpu_quota(), device).result()
 
 
 @contextmanager
@@ -102,9 +107,9 @@ def one_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _measure_here(model: str, exports: Path, rounds: int, threads: int) -> EncoderCosts:
+def _measure_here(model: str, exports: Path, rounds: int, threads: int, device: str) -> EncoderCosts:
     torch.set_num_threads(threads)
-    encoder = UweModel.from_pretrained(model, device="cpu").encoder
+    encoder = UweModel.from_pretrained(model, device=device).encoder
     backends: dict[str, EncoderBackend] = {TRANSFORMERS: PaddedTorch(encoder, "float32")}
     absent = {}
     for name, precisions in PRECISIONS.items():
@@ -113,7 +118,7 @@ def _measure_here(model: str, exports: Path, rounds: int, threads: int) -> Encod
                 backends[f"{name} {precision}"] = make_backend(encoder, name, precision, threads, exports)
             except ConfigurationError as error:
                 absent[f"{name} {precision}"] = str(error)
-    return EncoderCosts(model, describe_machine("cpu"), threads, rounds, _costs(encoder, backends, rounds), absent)
+    return EncoderCosts(model, describe_machine(device), threads, rounds, _costs(encoder, backends, rounds), absent)
 
 
 def _costs(encoder: TokenEncoder, backends: Mapping[str, EncoderBackend], rounds: int) -> list[BackendCost]:

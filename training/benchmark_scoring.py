@@ -98,7 +98,7 @@ class PaddedScorer:
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
         self._temperature = interaction.interaction_temperature
-        self._tokens, mask = TokenEmbeddings(index.floats(), index.offsets).padded()
+        self._tokens, mask = TokenEmbeddings(index.floats(), index.offsets.to(index.embeddings.device)).padded()
         self._units = self._tokens * inverse_norms(self._tokens)[..., None]
         self._padding = ~mask[:, None, :]
         self._stored_position = index.order.argsort()
@@ -116,20 +116,25 @@ class PaddedScorer:
 
 
 def measure_scoring(
-    dim: int, query_tokens: int, batches: Sequence[int], storages: Sequence[StorageType], rounds: int
+    dim: int,
+    query_tokens: int,
+    batches: Sequence[int],
+    storages: Sequence[StorageType],
+    rounds: int,
+    device: torch.device,
 ) -> ScoringReport:
     """Time every way of scoring a made-up index in turn in each round, after one round to warm up.
 
     Token embeddings are random, of the norm of MiniLM's (10), under its interaction temperature.
     """
     interaction = InteractionConfig(interaction_temperature=20.0)
-    index = made_up_index(dim, "float32")
+    index = made_up_index(dim, "float32").to(device)
     scorers: dict[tuple[str, StorageType], tuple[Scorer, int]] = {
         (PADDED, "float32"): (PaddedScorer(index, interaction), index.embeddings.nbytes),
         (GROUPED, "float32"): (GroupedScorer(index, interaction), index.embeddings.nbytes),
     }
     for storage in storages:
-        own = made_up_index(dim, storage)
+        own = made_up_index(dim, storage).to(device)
         scorer = make_scorer(own, interaction)
         name = type(scorer).__name__.removesuffix("Scorer").lower()
         scorers.setdefault((name, storage), (scorer, own.embeddings.nbytes))
@@ -137,18 +142,20 @@ def measure_scoring(
         ScoringCost(name, storage, queries, seconds, scorers[name, storage][1])
         for queries in batches
         for (name, storage), seconds in _medians(
-            {key: scorer for key, (scorer, _) in scorers.items()}, made_up_queries(queries, query_tokens, dim), rounds
+            {key: scorer for key, (scorer, _) in scorers.items()},
+            made_up_queries(queries, query_tokens, dim, device),
+            rounds,
         ).items()
     ]
     threads, manifest = torch.get_num_threads(), index.manifest
     return ScoringReport(
-        manifest.targets, manifest.tokens, dim, query_tokens, threads, copy_bandwidth(rounds), costs
+        manifest.targets, manifest.tokens, dim, query_tokens, threads, copy_bandwidth(rounds, device), costs
     )  # fmt: skip
 
 
-def copy_bandwidth(rounds: int) -> float:
-    """Bytes read and written per second by a copy that is larger than caches, with torch's threads."""
-    source = torch.ones(_COPIED_BYTES, dtype=torch.uint8)
+def copy_bandwidth(rounds: int, device: torch.device) -> float:
+    """Bytes read and written per second by a copy on a device, larger than caches; on a CPU with torch's threads."""
+    source = torch.ones(_COPIED_BYTES, dtype=torch.uint8, device=device)
     destination = torch.empty_like(source)
     seconds = [_seconds(lambda: destination.copy_(source)) for _ in range(rounds + 1)]
     return 2 * _COPIED_BYTES / statistics.median(seconds[1:])
@@ -170,11 +177,10 @@ def made_up_index(dim: int, storage: StorageType) -> TokenIndex:
     return TokenIndex(manifest, embeddings, norms, offsets, torch.randperm(len(counts), generator=generator), scales)
 
 
-def made_up_queries(queries: int, query_tokens: int, dim: int) -> TokenEmbeddings:
-    """Random queries of so many tokens each, of norm 10."""
-    return TokenEmbeddings(
-        made_up_tokens(queries * query_tokens, dim, seed=1), torch.arange(0, queries * query_tokens + 1, query_tokens)
-    )
+def made_up_queries(queries: int, query_tokens: int, dim: int, device: torch.device) -> TokenEmbeddings:
+    """Random queries of so many tokens each, of norm 10, on a device."""
+    tokens = made_up_tokens(queries * query_tokens, dim, seed=1).to(device)
+    return TokenEmbeddings(tokens, torch.arange(0, len(tokens) + 1, query_tokens))
 
 
 def made_up_tokens(tokens: int, dim: int, seed: int) -> Float[Tensor, "tokens dim"]:
@@ -193,7 +199,9 @@ def _medians(
     return {key: statistics.median(taken[1:]) for key, taken in seconds.items()}
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], Tensor]) -> float:
+    """Until a GPU, too, has done the work."""
     start = time.perf_counter()
-    work()
+    if work().is_cuda:
+        torch.cuda.synchronize()
     return time.perf_counter() - start

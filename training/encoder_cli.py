@@ -11,7 +11,7 @@ from rich.table import Table
 
 from training.benchmark_encoder import SHAPES, measure_encoder
 from training.benchmark_waiting import measure_waiting
-from training.options import Home, Model
+from training.options import Device, Home, Model
 from training.terminal import print_whole
 from uwe_core.backends.interface import BackendName
 from uwe_core.catalogue import SpaceCatalogue
@@ -27,11 +27,12 @@ def encoder_command(
     model: Model = "embedded",
     rounds: Rounds = 30,
     threads: Threads = 0,
+    device: Device = "cpu",
     out: Out = None,
     home: Home = default_home(),  # noqa: B008
 ) -> None:
     """Latency of every backend in every precision, interleaved, as ratio to torch in float32."""
-    figures = measure_encoder(model, SpaceCatalogue(home).exports, rounds, threads or None)
+    figures = measure_encoder(model, SpaceCatalogue(home).exports, rounds, threads or None, device)
     title = f"{model}, {figures.threads} threads: median ms (ratio to torch float32), {figures.machine}"
     table = Table("backend", *SHAPES, "1 - cosine", title=title)
     for cost in figures.costs:

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from training.benchmark import describe_machine
 from training.benchmark_scoring import GROUPED, PADDED, measure_scoring
+from training.options import Device
 from training.terminal import print_whole
+from uwe_core.device import resolve_device
 from uwe_core.files import write_text
 from uwe_core.token_index import StorageType
 
@@ -21,11 +23,13 @@ def benchmark_scoring(
     query_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a query.")] = 8,
     queries: Annotated[list[int] | None, typer.Option(min=1, help="Queries of a batch; 1, 8 and 32 if none.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.")] = 9,
+    device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
 ) -> None:
-    """Time scorers of an index of the size of ESCO's skills, beside the copy bandwidth of this machine."""
-    report = measure_scoring(dim, query_tokens, queries or [1, 8, 32], get_args(StorageType), rounds)
-    machine = describe_machine("cpu")
+    """Time scorers of an index of the size of ESCO's skills, beside the copy bandwidth of the device."""
+    on = resolve_device(device)
+    report = measure_scoring(dim, query_tokens, queries or [1, 8, 32], get_args(StorageType), rounds, on)
+    machine = describe_machine(device)
     typer.echo(
         f"{report.targets:,} targets, {report.tokens:,} tokens of {dim}, {query_tokens} tokens a query, {machine}"
     )

@@ -19,7 +19,7 @@ from torch.nn.functional import cosine_similarity
 from tests.fakes import FAMILIES, TINY_LIMIT, save_tiny_model
 from uwe_core.backends import openvino_backend
 from uwe_core.backends.interface import PRECISIONS, TOLERANCES, BackendName, BackendPrecision, EncoderBackend
-from uwe_core.backends.making import is_available, make_backend
+from uwe_core.backends.making import is_available, make_backend, runs_on
 from uwe_core.backends.openvino_backend import rounded_rows
 from uwe_core.backends.packed_texts import pack
 from uwe_core.encoder import TokenEncoder
@@ -30,7 +30,8 @@ from uwe_core.scoring import Scorer, make_scorer
 from uwe_core.token_index import TokenIndex
 
 PACKED_FAMILIES = [family for family in FAMILIES if family != "modernbert"]
-ALL = [(name, precision) for name, precisions in PRECISIONS.items() for precision in precisions]
+ON_CPU = [name for name in PRECISIONS if runs_on(name, "cpu")]
+ALL = [(name, precision) for name in ON_CPU for precision in PRECISIONS[name]]
 WORDS = range(3, 24)  # ids of the tiny vocabulary, special ones but the first three included
 TEXTS = [
     "pharmacy technician", "weld pipes in shipyards and check the seams", "nurse", "data engineer (m/f/d)",
@@ -267,7 +268,7 @@ def test_real_weights_keep_embeddings_and_the_ten_best(
 
 
 @pytest.mark.mpnet
-@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("name", ON_CPU)
 def test_mpnet_with_its_distance_bias(name: BackendName, mpnet_dir: Path, tmp_path: Path) -> None:
     skip_without(name)
     encoder = UweModel.from_pretrained(mpnet_dir, device="cpu").encoder

@@ -23,7 +23,7 @@ def test_every_backend_is_measured_in_every_shape(
 ) -> None:
     monkeypatch.setattr(benchmark_encoder, "PRECISIONS", {"torch": ("float32", "bfloat16"), "onnx": ("bfloat16",)})
     model = str(save_tiny_model("bert", tmp_path / "tiny"))
-    costs = benchmark_encoder._measure_here(model, tmp_path, rounds=2, threads=1)
+    costs = benchmark_encoder._measure_here(model, tmp_path, rounds=2, threads=1, device="cpu")
     assert [cost.backend for cost in costs.costs] == [TRANSFORMERS, REFERENCE, "torch bfloat16"]
     assert list(costs.absent) == ["onnx bfloat16"]
     for cost in costs.costs:

@@ -22,14 +22,14 @@ def few_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_padded_version_scores_alike() -> None:
-    index, queries = made_up_index(16, "float32"), made_up_queries(3, 5, 16)
+    index, queries = made_up_index(16, "float32"), made_up_queries(3, 5, 16, torch.device("cpu"))
     interaction = InteractionConfig(interaction_temperature=20.0)
     expected = GroupedScorer(index, interaction).score(queries)
     torch.testing.assert_close(PaddedScorer(index, interaction).score(queries), expected)
 
 
 def test_every_storage_is_timed_and_ratios_are_of_the_same_batch() -> None:
-    report = measure_scoring(16, 4, [1, 3], get_args(StorageType), rounds=2)
+    report = measure_scoring(16, 4, [1, 3], get_args(StorageType), 2, torch.device("cpu"))
     own = [cost for cost in report.costs if cost.scorer not in (PADDED, GROUPED)]
     assert [(cost.queries, cost.storage) for cost in own] == [
         (queries, storage) for queries in (1, 3) for storage in get_args(StorageType)

@@ -34,9 +34,12 @@ class Saturation:
 
     @property
     def at_held(self) -> LoadResult | None:
-        """What was measured at the rate that held."""
-        return next((result for result in self.tried if result.rate == self.held), None)
+        """What was measured at the rate that held: the last, where it took a second try."""
+        return next((result for result in reversed(self.tried) if result.rate == self.held), None)
 
+
+# A machine stalls at times, whoever is measured: one stall, of all requests at a rate, is no limit of the server.
+_TRIES = 2
 
 # Gives a rate to be measured, takes what came of it, and ends with what was found.
 RateSearch: TypeAlias = Generator[float, LoadResult, Saturation]
@@ -45,6 +48,8 @@ RateSearch: TypeAlias = Generator[float, LoadResult, Saturation]
 def search_rates(first_rate: float, p99_ms: float, doublings: int, narrowings: int, halvings: int = 0) -> RateSearch:
     """Double the rate from `first_rate` until it no longer holds, or halve it until it does; then geometric means.
 
+    A rate that does not hold is measured once more, and breaks only if it does not hold then either.
+
     Args:
         first_rate: requests a second.
         p99_ms: see `LoadResult.holds`.
@@ -52,19 +57,30 @@ def search_rates(first_rate: float, p99_ms: float, doublings: int, narrowings: i
         narrowings: each halves the interval on a scale of logarithms.
         halvings: at most, where not even the first rate holds.
     """
-    tried = [(yield first_rate)]
-    upwards = tried[0].holds(p99_ms)
+    tried: list[LoadResult] = []
+    rate = first_rate
+    upwards = yield from _holds(rate, p99_ms, tried)
+    good, bad = (rate, None) if upwards else (None, rate)
     for _ in range(doublings if upwards else halvings):
-        tried.append((yield tried[-1].rate * (2.0 if upwards else 0.5)))
-        if tried[-1].holds(p99_ms) != upwards:
+        rate *= 2.0 if upwards else 0.5
+        holds = yield from _holds(rate, p99_ms, tried)
+        good, bad = (rate, bad) if holds else (good, rate)
+        if holds != upwards:
             break
-    good = max((result.rate for result in tried if result.holds(p99_ms)), default=None)
-    bad = min((result.rate for result in tried if not result.holds(p99_ms)), default=None)
     if good is not None and bad is not None:
         for _ in range(narrowings):
-            tried.append((yield math.sqrt(good * bad)))
-            good, bad = (tried[-1].rate, bad) if tried[-1].holds(p99_ms) else (good, tried[-1].rate)
+            rate = math.sqrt(good * bad)
+            holds = yield from _holds(rate, p99_ms, tried)
+            good, bad = (rate, bad) if holds else (good, rate)
     return Saturation(tried, good, bad is not None)
+
+
+def _holds(rate: float, p99_ms: float, tried: list[LoadResult]) -> Generator[float, LoadResult, bool]:
+    for _ in range(_TRIES):
+        tried.append((yield rate))
+        if tried[-1].holds(p99_ms):
+            return True
+    return False
 
 
 def step_by_step(search: RateSearch, measure: Callable[[float], LoadResult]) -> Generator[None, None, Saturation]:

@@ -25,7 +25,7 @@ from uwe_core.backends.interface import (
     Int8Backend,
     PrecisionSetting,
 )
-from uwe_core.backends.making import is_available, make_backend
+from uwe_core.backends.making import is_available, make_backend, runs_on
 from uwe_core.backends.packed_encoder import can_pack
 from uwe_core.device import cpu_quota, processor_flags
 from uwe_core.encoder import TokenEncoder
@@ -125,8 +125,8 @@ def use_backend(
     """
     count = threads or cpu_quota()
     encoder.fingerprint  # noqa: B018 - exports are named by it
-    only_torch = encoder.device.type != "cpu" or not can_pack(encoder.backbone)
-    allowed = candidates("torch" if backend == "auto" and only_torch else backend, precision, cheap_int8)
+    named = "torch" if backend == "auto" and not can_pack(encoder.backbone) else backend
+    allowed = candidates(named, precision, cheap_int8, encoder.device.type)
     if len(allowed) == 1:
         encoder.backend = make_backend(encoder, *allowed[0], count, exports)
         return EncodingSummary(*allowed[0], count, processor_flags(), ())
@@ -146,7 +146,10 @@ def summary_of(encoder: TokenEncoder) -> EncodingSummary:
 
 
 def candidates(
-    backend: BackendSetting, precision: PrecisionSetting, cheap_int8: Collection[Int8Backend] = ()
+    backend: BackendSetting,
+    precision: PrecisionSetting,
+    cheap_int8: Collection[Int8Backend] = (),
+    device_type: str = "cpu",
 ) -> list[Candidate]:
     """The backends and precisions that settings allow, torch first.
 
@@ -154,11 +157,13 @@ def candidates(
         backend: by setting.
         precision: by setting.
         cheap_int8: backends whose int8 `auto` may take.
+        device_type: of the encoder's device; `auto` takes what runs there.
 
     Raises:
         ConfigurationError: none.
     """
-    names = [name for name in BACKENDS if is_available(name)] if backend == "auto" else [backend]
+    here = [name for name in BACKENDS if is_available(name) and runs_on(name, device_type)]
+    names = here if backend == "auto" else [backend]
     allowed = [
         (name, each)
         for name in names

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 from uwe_core.types import RaggedTokens
 
-BackendName = Literal["torch", "onnx", "openvino"]
+BackendName = Literal["torch", "cuda_graphs", "onnx", "openvino"]
 BackendPrecision = Literal["float32", "bfloat16", "int8"]
 BackendSetting = Literal["auto", BackendName]
 # Those that have int8.
@@ -18,9 +18,12 @@ BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 # What each can compute in; whether this processor can is another question.
 PRECISIONS: dict[BackendName, tuple[BackendPrecision, ...]] = {
     "torch": ("float32", "bfloat16"),
+    "cuda_graphs": ("float32", "bfloat16"),
     "onnx": ("float32", "int8"),
     "openvino": ("float32", "bfloat16", "int8"),
 }
+# The kind of device that each needs; torch runs on any.
+DEVICES: dict[BackendName, str] = {"cuda_graphs": "cuda", "onnx": "cpu", "openvino": "cpu"}
 # The most that the cosine of a token with the same token of torch in float32 may fall short of 1.
 TOLERANCES: dict[BackendPrecision, float] = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 5e-2}
 

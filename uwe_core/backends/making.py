@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from uwe_core.backends.interface import PRECISIONS, BackendName, BackendPrecision, EncoderBackend
+from uwe_core.backends.interface import DEVICES, PRECISIONS, BackendName, BackendPrecision, EncoderBackend
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ConfigurationError
 
 # What must be importable for a backend, all of it in the extra of its name.
 _PACKAGES: dict[BackendName, tuple[str, ...]] = {
     "torch": (),
+    "cuda_graphs": (),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
 }
@@ -20,6 +21,11 @@ _PACKAGES: dict[BackendName, tuple[str, ...]] = {
 def is_available(name: BackendName) -> bool:
     """Whether the extra of a backend is installed."""
     return all(importlib.util.find_spec(package) is not None for package in _PACKAGES[name])
+
+
+def runs_on(name: BackendName, device_type: str) -> bool:
+    """Whether a backend computes on such a device (`cpu`, `cuda`)."""
+    return DEVICES.get(name, device_type) == device_type
 
 
 def named_way(word: str) -> tuple[BackendName, BackendPrecision] | None:
@@ -50,12 +56,16 @@ def make_backend(
         raise ConfigurationError(f"the backend '{name}' has no {precision}, only {', '.join(PRECISIONS[name])}")
     if not is_available(name):
         raise ConfigurationError(f"the backend '{name}' is not installed: add the extra [{name}]")
+    if not runs_on(name, encoder.device.type):
+        raise ConfigurationError(f"the backend '{name}' needs the device {DEVICES[name]}, and this is {encoder.device}")
     if name == "torch":
         from uwe_core.backends.torch_backend import make_torch_backend  # noqa: PLC0415 - one library at a time
 
         return make_torch_backend(encoder, precision)
-    if encoder.device.type != "cpu":
-        raise ConfigurationError(f"the backend '{name}' runs on a CPU, and the device is {encoder.device}")
+    if name == "cuda_graphs":
+        from uwe_core.backends.cuda_graphs import CudaGraphs, CudaRecorder  # noqa: PLC0415
+
+        return CudaGraphs(encoder, precision, CudaRecorder(encoder.device))
     if name == "onnx":
         from uwe_core.backends.onnx_backend import OnnxBackend  # noqa: PLC0415
 

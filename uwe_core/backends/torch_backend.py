@@ -24,27 +24,32 @@ def make_torch_backend(encoder: TokenEncoder, precision: BackendPrecision) -> En
 
 
 class PackedTorch:
-    """The encoder's layers over packed tokens."""
+    """The encoder's layers over packed tokens.
+
+    Attributes:
+        padding_id: for `pack`.
+        packed_encoder: the layers, in `precision`.
+    """
 
     name: BackendName = "torch"
 
     def __init__(self, encoder: TokenEncoder, precision: BackendPrecision) -> None:
         self.precision = precision
         self._device = encoder.device
-        self._padding_id = position_padding(encoder.backbone)
-        self._encoder = PackedEncoder(encoder.backbone, encoder.max_tokens).to(_TYPES[precision])
+        self.padding_id = position_padding(encoder.backbone)
+        self.packed_encoder = PackedEncoder(encoder.backbone, encoder.max_tokens).to(_TYPES[precision])
 
     @torch.inference_mode()
     def encode(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
         """See `EncoderBackend`."""
-        packed = pack(token_ids, self._padding_id)
+        packed = pack(token_ids, self.padding_id)
         arrays = packed.arrays()[:2] if len(token_ids) == 1 else packed.arrays()
         tensors = [torch.from_numpy(array).to(self._device) for array in arrays]
         if len(token_ids) == 1:
-            return self._encoder(*tensors, None, None, None).float()  # type: ignore[no-any-return]
+            return self.packed_encoder(*tensors, None, None, None).float()  # type: ignore[no-any-return]
         bias = tensors.pop()
         evenly = packed.bias.size == packed.ids.size
-        return self._encoder(*tensors, None if evenly else bias.to(_TYPES[self.precision])).float()  # type: ignore[no-any-return]
+        return self.packed_encoder(*tensors, None if evenly else bias.to(_TYPES[self.precision])).float()  # type: ignore[no-any-return]
 
 
 class PaddedTorch:

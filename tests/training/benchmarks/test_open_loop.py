@@ -88,7 +88,7 @@ def server_that_holds(limit: float) -> list[float]:
 
 def test_the_rate_is_doubled_until_it_breaks_and_then_narrowed() -> None:
     *tried, held, broke = server_that_holds(100)
-    assert tried[:5] == [8, 16, 32, 64, 128]
+    assert tried[:6] == [8, 16, 32, 64, 128, 128]
     assert broke
     assert 64 * 2 ** (1 / 2) <= held <= 100
     assert held == max(rate for rate in tried if rate <= 100)
@@ -96,7 +96,7 @@ def test_the_rate_is_doubled_until_it_breaks_and_then_narrowed() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "held", "broke", "rates"),
-    [(1, 0, 1, [8, 4, 2]), (10**6, 8 * 2**6, 0, [8 * 2**step for step in range(7)])],
+    [(1, 0, 1, [8, 8, 4, 4, 2, 2]), (10**6, 8 * 2**6, 0, [8 * 2**step for step in range(7)])],
 )
 def test_a_rate_that_never_holds_and_one_that_never_breaks_end_the_search(
     limit: float, held: float, broke: float, rates: list[float]
@@ -106,9 +106,27 @@ def test_a_rate_that_never_holds_and_one_that_never_breaks_end_the_search(
 
 def test_where_the_first_rate_is_too_much_lower_ones_are_tried() -> None:
     *tried, held, broke = server_that_holds(3)
-    assert tried[:3] == [8, 4, 2]
+    assert tried[:5] == [8, 8, 4, 4, 2]
     assert broke
     assert 2 * 2 ** (1 / 2) <= held <= 3
+
+
+def test_a_stall_breaks_no_rate() -> None:
+    """Every third measurement is slow, whatever the rate: the limit is found all the same."""
+    search = search_rates(8, 250, doublings=6, narrowings=3)
+    rate, measured = next(search), 0
+    while True:
+        measured += 1
+        slow = rate > 100 or measured % 3 == 0
+        try:
+            rate = search.send(result_at(rate, 1000 if slow else 10))
+        except StopIteration as end:
+            found: Saturation = end.value
+            break
+    assert found.held is not None
+    assert 64 * 2 ** (1 / 2) <= found.held <= 100
+    assert found.at_held is not None
+    assert found.at_held.holds(250)
 
 
 @pytest.mark.parametrize("status", [503, 500, NO_ANSWER])
@@ -136,14 +154,14 @@ def test_a_whole_run_goes_beyond_what_holds_comes_back_and_is_reported() -> None
         least_requests=1, busy=False,
     )  # fmt: skip
     told: list[tuple[str, float]] = []
-    with stub_service(stall_at=15, stall_seconds=0.4) as server:
+    with stub_service(seconds_each=0.05) as server:
         run = run_of("service", server.url, plan, told)
         load_in_turns([run], plan)
         asked = server.queries
     assert [row.name for row in run.rows][:2] == ["fixed rate", "search"]
     assert run.rows[-1].name == "half of what it holds"
     assert told == [("service", row.result.rate) for row in run.rows]
-    assert run.found[0].broke  # the stall falls into the search
+    assert run.found[0].broke  # 40 a second take 2 seconds of each
     assert set(asked) == {"nurse", "welder", "baker"}
     report = load_report([run], plan, {"machine": "this"})
     (figures,) = report.figures["servers"]
