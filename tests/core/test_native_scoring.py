@@ -17,7 +17,7 @@ from uwe_core.scoring import Scorer, native
 from uwe_core.scoring.grouped import GroupedScorer
 from uwe_core.scoring.kernel.processor import DotsMethod, multiplies_int8, multiplies_tiles
 from uwe_core.scoring.native import NativeScorer
-from uwe_core.scoring.packed_queries import HIGH, pack_bfloat16, pack_int8
+from uwe_core.scoring.packed_queries import HIGH, LANES, pack_bfloat16, pack_floats, pack_int8
 from uwe_core.scoring.scorer import make_scorer
 from uwe_core.token_embeddings import TokenEmbeddings
 from uwe_core.token_index import StorageType, TokenIndex
@@ -162,6 +162,15 @@ def test_it_is_what_a_cpu_gets_and_refuses_pooled_interactions() -> None:
     assert isinstance(make_scorer(index, InteractionConfig()), NativeScorer)
     with pytest.raises(ConfigurationError, match="pooled_cosine"):
         NativeScorer(index, InteractionConfig(kind="pooled_cosine"))
+
+
+@given(st.integers(1, 20), st.integers(1, 9))
+def test_few_query_tokens_fill_all_lanes_by_two_components_of_each(count: int, dim: int) -> None:
+    tokens = drawn_queries([count], dim, 1.0).embeddings
+    columns = pack_floats(tokens).columns
+    assert columns.shape[2] * columns.shape[3] == LANES
+    assert columns.shape[3] == (2 if count <= LANES // 2 and dim % 2 == 0 else 1)
+    assert torch.equal(columns.transpose(1, 2).flatten(2).flatten(0, 1)[:count], tokens)
 
 
 @given(st.integers(1, 20), st.sampled_from([4, 8, 40]), st.sampled_from([1e-20, 1.0, 1e20]))

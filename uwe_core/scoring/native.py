@@ -74,9 +74,9 @@ class NativeScorer:
         shared = {
             **self._of_index, "queries": _address(packed.columns), "query_scales": _address(packed.scales),
             "weights": _address(weights), "bounds": _address(bounds), "cuts": _address(cuts), "taken": _address(taken),
-            "scores": _address(scores), "parts": len(packed.columns), "query_tokens": len(tokens), "tiles": tiles,
-            "query_count": len(queries), "pieces": len(cuts) - 1, "query_inverse_norms": _address(norms),
-            "asked_weights": _address(asked_weights),
+            "scores": _address(scores), "parts": len(packed.columns), "components": packed.columns.shape[3],
+            "query_tokens": len(tokens), "tiles": tiles, "query_count": len(queries), "pieces": len(cuts) - 1,
+            "query_inverse_norms": _address(norms), "asked_weights": _address(asked_weights),
         }  # fmt: skip
         asked_floats = (rows + LANES) * len(queries) if self._two_ways else 0
         room_floats = BLOCK_ROWS * ((len(packed.columns) + 1) * LANES + dim)

@@ -26,7 +26,8 @@ class QueryParts:
     """Query tokens, each in one or more parts; the first parts of all tokens stand before all second ones.
 
     Attributes:
-        columns: `[parts, dim * bytes / 4, lanes, 4 / bytes]`, 16 columns side by side, four bytes of each at a time.
+        columns: `[parts, dim * bytes / 4, lanes, 4 / bytes]`, 16 columns side by side, four bytes of each at a time; of
+            float32 also `[1, dim / 2, 8, 2]`, 8 columns and eight bytes of each.
         scales: `[tiles * lanes]`, what the whole numbers of each query token are multiplied by; of int8 alone.
     """
 
@@ -35,8 +36,9 @@ class QueryParts:
 
 
 def pack_floats(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
-    """Query tokens as they are."""
-    return QueryParts(_side_by_side(tokens), None)
+    """Query tokens as they are; of few, two components at a time fill the lanes that would be empty."""
+    few = len(tokens) <= LANES // 2 and tokens.shape[1] % 2 == 0
+    return QueryParts(_side_by_side(tokens, LANES // 2 if few else LANES), None)
 
 
 def pack_int8(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
@@ -57,7 +59,11 @@ def pack_bfloat16(tokens: Float[Tensor, "query_tokens dim"]) -> QueryParts:
     return QueryParts(_side_by_side(torch.cat(parts)), None)
 
 
-def _side_by_side(columns: Shaped[Tensor, "columns dim"]) -> Shaped[Tensor, "parts groups lanes components"]:
-    filled = pad(columns, (0, 0, 0, -len(columns) % LANES))
-    packed: Tensor = filled.unflatten(1, (-1, _GROUP_BYTES // filled.element_size())).unflatten(0, (-1, LANES))
+def _side_by_side(
+    columns: Shaped[Tensor, "columns dim"], lanes: int = LANES
+) -> Shaped[Tensor, "parts groups lanes components"]:
+    """Groups of as many components as make the lanes the kernel's vectors."""
+    components = _GROUP_BYTES * LANES // lanes // columns.element_size()
+    filled = pad(columns, (0, 0, 0, -len(columns) % lanes))
+    packed: Tensor = filled.unflatten(1, (-1, components)).unflatten(0, (-1, lanes))
     return packed.transpose(1, 2).contiguous()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import (
@@ -24,17 +27,32 @@ from uwe_core.scoring.kernel.processor import rows_at_once
 from uwe_core.scoring.packed_queries import LANES
 from uwe_core.token_storage import StorageType
 
+_LINE_FLOATS = 16
+# Code that sums products: of rows, dim, a query, and how many rows.
+_SumsOf: TypeAlias = Callable[[Code, Value, Value, Value, int], list[Value]]
 _ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "float16": HALF, "int8": INT8}
 
 
 def build_float_dots(module: ir.Module, storage: StorageType) -> None:
     """`dots`, all in float32.
 
-    tokens `[rows, dim]` as stored; scales `[rows]`; queries `[tiles, dim, lanes]`; widened: room for some rows;
-    out `[rows, tiles * lanes]`.
+    tokens `[rows, dim]` as stored; scales `[rows]`; queries `[tiles, dim, lanes]` where components is 1, `[dim / 2, 8,
+    2]` where it is 2; room: for some rows in float32; out `[rows, tiles * lanes]`.
     """
-    code, (tokens, scales, _sums_of_rows, rows, dim, queries, _parts, _query_scales, _count, tiles, widened, out) = (
-        new_function(module, "dots", *DOTS_ARGUMENTS)
+    one_by_one = _build_dots(module, storage, "dots_one_by_one", _sums)
+    by_pairs = _build_dots(module, storage, "dots_by_pairs", _pair_sums)
+    code, arguments = new_function(module, "dots", *DOTS_ARGUMENTS)
+    components = arguments[7]
+    with code.if_else(code.icmp_signed("==", components, INT64(2))) as (pairs, single):
+        for branch, function in ((pairs, by_pairs), (single, one_by_one)):
+            with branch:
+                code.call(function, arguments)
+    code.ret_void()
+
+
+def _build_dots(module: ir.Module, storage: StorageType, name: str, sums_of: _SumsOf) -> Value:
+    code, (tokens, scales, _sums_of_rows, rows, dim, queries, _, _, _, _, tiles, widened, out) = new_function(
+        module, name, *DOTS_ARGUMENTS
     )
     together = rows_at_once()
     whole = code.sub(rows, code.srem(rows, INT64(together)))
@@ -47,22 +65,42 @@ def build_float_dots(module: ir.Module, storage: StorageType) -> None:
                 floats = widened
             with code.loop(INT64(0), tiles) as tile:
                 query = code.at(queries, FLOATS, code.mul(tile, dim))
-                sums = _sums(code, floats, dim, query, step)
-                for place, value in enumerate(sums):
+                for place, value in enumerate(sums_of(code, floats, dim, query, step)):
                     to = code.add(code.mul(code.add(row, INT64(place)), tiles), tile)
                     code.write(value, code.at(out, FLOATS, to))
     code.ret_void()
+    return code.function
 
 
 def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list[Value]:
     """The dot products of `count` rows with the 16 tokens of a tile."""
+    return _accumulated(code, rows, dim, query, count, FLOAT)
+
+
+def _pair_sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list[Value]:
+    """The dot products of `count` rows with 8 tokens, two components at a time, and zeros."""
+    pairs = ir.VectorType(FLOAT, 2)
+    return [code.pair_sums(total) for total in _accumulated(code, rows, code.sdiv(dim, INT64(2)), query, count, pairs)]
+
+
+def _accumulated(code: Code, rows: Value, groups: Value, query: Value, count: int, group: ir.Type) -> list[Value]:
+    """Products of each group of components of a row with the 16 lanes of the query, summed over the groups of a row.
+
+    A processor does not foresee so many rows side by side: each line is asked for while the rows before are summed.
+    """
+    splat = code.splat if group == FLOAT else code.pair_splat
     sums = [code.variable(FLOATS, constant(0.0)) for _ in range(count)]
-    bases = [code.at(rows, FLOAT, code.mul(dim, INT64(place))) for place in range(count)]
-    with code.loop(INT64(0), dim) as component:
-        lanes = code.read(code.at(query, FLOATS, component), FLOATS)
-        for base, total in zip(bases, sums, strict=True):
-            element = code.splat(code.load(code.at(base, FLOAT, component), typ=FLOAT))
-            code.store(code.multiply_add(element, lanes, code.get(total, FLOATS)), total)
+    bases = [code.at(rows, group, code.mul(groups, INT64(place))) for place in range(2 * count)]
+    line = _LINE_FLOATS if group == FLOAT else _LINE_FLOATS // group.count
+    with code.loop(INT64(0), groups, line) as start:
+        for base in bases[count:]:
+            code.prefetch(code.at(base, group, start))
+        end = code.add(start, INT64(line))
+        with code.loop(start, code.select(code.icmp_signed("<", end, groups), end, groups)) as place:
+            lanes = code.read(code.at(query, FLOATS, place), FLOATS)
+            for base, total in zip(bases[:count], sums, strict=True):
+                element = splat(code.read(code.at(base, group, place), group))
+                code.store(code.multiply_add(element, lanes, code.get(total, FLOATS)), total)
     return [code.get(total, FLOATS) for total in sums]
 
 

@@ -30,8 +30,8 @@ def build_int8_dots(module: ir.Module) -> None:
     `[parts, dim / 4, lanes, 4]`, uint8, 128 above the value; low: the column where the low parts of the query tokens
     begin; room: for `rows at once * (parts * lanes + lanes)` int32; out `[rows, tiles * lanes]`, float32.
     """
-    code, (tokens, scales, sums, rows, dim, queries, parts, query_scales, low, tiles, room, out) = new_function(
-        module, "dots", *DOTS_ARGUMENTS
+    code, (tokens, scales, sums, rows, dim, queries, parts, _components, query_scales, low, tiles, room, out) = (
+        new_function(module, "dots", *DOTS_ARGUMENTS)
     )
     together = rows_at_once()
     whole = code.sub(rows, code.srem(rows, INT64(together)))

@@ -18,9 +18,9 @@ INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 HALF, FLOAT = ir.HalfType(), ir.FloatType()
 INTS = ir.VectorType(INT32, LANES)
 FLOATS = ir.VectorType(FLOAT, LANES)
-# Of each `dots`: tokens, scales, sums, rows, dim, queries, parts, query_scales, count, tiles, room, out.
+# Of each `dots`: tokens, scales, sums, rows, dim, queries, parts, components, query_scales, count, tiles, room, out.
 DOTS_ARGUMENTS = (
-    POINTER, POINTER, POINTER, INT64, INT64, POINTER, INT64, POINTER, INT64, INT64, POINTER, POINTER,
+    POINTER, POINTER, POINTER, INT64, INT64, POINTER, INT64, INT64, POINTER, INT64, INT64, POINTER, POINTER,
 )  # fmt: skip
 
 Value: TypeAlias = ir.Value
@@ -76,6 +76,30 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         first = self.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
         zeros = ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES)
         return self.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+    def pair_splat(self, pair: Value) -> Value:
+        """A vector of two numbers, eight times over."""
+        by_turns = ir.Constant(ir.VectorType(INT32, LANES), [lane % 2 for lane in range(LANES)])
+        return self.shuffle_vector(pair, ir.Constant(pair.type, ir.Undefined), by_turns)
+
+    def pair_sums(self, vector: Value) -> Value:
+        """The sum of each two neighbours in the first eight lanes, and zeros."""
+        half, undefined = LANES // 2, ir.Constant(vector.type, ir.Undefined)
+        every_second = (ir.Constant(ir.VectorType(INT32, half), list(range(first, LANES, 2))) for first in (0, 1))
+        even, odd = (self.shuffle_vector(vector, undefined, lanes) for lanes in every_second)
+        sums = self.fadd(even, odd)
+        filled = ir.Constant(ir.VectorType(INT32, LANES), list(range(LANES)))
+        return self.shuffle_vector(sums, ir.Constant(sums.type, [FLOAT(0.0)] * half), filled)
+
+    def prefetch(self, address: Value) -> None:
+        """Ask for a line of memory that will be read soon; the address may lie behind the end of an array."""
+        name = "llvm.prefetch.p0"
+        function = self.module.globals.get(name)
+        if function is None:
+            kind = ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32])
+            function = ir.Function(self.module, kind, name)
+        to_read, into_all_caches, data = INT32(0), INT32(3), INT32(1)
+        self.call(function, [address, to_read, into_all_caches, data])
 
     def intrinsic(self, name: str, arguments: Sequence[Value]) -> Value:
         """Call one of LLVM's own functions on vectors; it returns the type of its first argument."""

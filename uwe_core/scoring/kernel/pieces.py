@@ -13,7 +13,7 @@ _ADDRESSES = (
     "tokens", "scales", "sums", "inverse_norms", "offsets", "order", "queries", "query_scales", "weights", "bounds",
     "cuts", "taken", "room", "dots", "matches", "scores", "query_inverse_norms", "asked", "asked_weights",
 )  # fmt: skip
-_NUMBERS = ("dim", "parts", "query_tokens", "tiles", "query_count", "targets", "pieces")
+_NUMBERS = ("dim", "parts", "components", "query_tokens", "tiles", "query_count", "targets", "pieces")
 
 
 class Arguments(ctypes.Structure):
@@ -51,7 +51,7 @@ def build_run(module: ir.Module, storage: StorageType) -> None:
     code.call(module.globals["dots"], [
         code.at(given["tokens"], INT8, code.mul(start, row_bytes)), code.at(given["scales"], FLOAT, start),
         code.at(given["sums"], FLOAT, start), code.sub(stop, start), given["dim"], given["queries"], given["parts"],
-        given["query_scales"], given["query_tokens"], given["tiles"], given["room"], given["dots"],
+        given["components"], given["query_scales"], given["query_tokens"], given["tiles"], given["room"], given["dots"],
     ])  # fmt: skip
     if asked := module.globals.get("asked"):
         code.call(asked, [

@@ -42,9 +42,9 @@ def build_tile_dots(module: ir.Module, storage: StorageType) -> None:
     query_scales `[tiles * lanes]`, of int8; count: of query tokens, so the columns from one part of them to the next;
     room: for a block's `(parts + 1) * lanes` sums a row and its stored tokens; out `[rows, tiles * lanes]`, float32.
     """
-    code, (tokens, scales, _sums_of_rows, rows, dim, queries, parts, query_scales, count, tiles, room, out) = (
-        new_function(module, "dots", *DOTS_ARGUMENTS)
-    )
+    code, (
+        tokens, scales, _sums_of_rows, rows, dim, queries, parts, _components, query_scales, count, tiles, room, out
+    ) = new_function(module, "dots", *DOTS_ARGUMENTS)  # fmt: skip
     row_bytes = code.mul(dim, INT64(TORCH_TYPES[storage].itemsize))
     width = code.mul(code.add(parts, INT64(1)), INT64(LANES))
     copied = code.at(room, FLOAT, code.mul(width, INT64(BLOCK_ROWS)))
