@@ -115,7 +115,7 @@ MPNET = BuiltinModel(
     description="mpnet-base trained for the six tasks",
     hashes={
         "adapter.safetensors": "22fd2ab8c5c681a301e90015351dd98523a72243bdadf8a156f36e5187ca600b",
-        "uwe.json": "6702dcb53c78c0f0f728f59d0ee345b8d7711f3e754a2cfd02aab50a584046b8",
+        "uwe.json": "133e7886f51ed3ee8c03e473f2bdf75cba64acf1df7bdbe3b16a6fa072155800",
     },
     package=("uwe_core", "models/mpnet"),
 )
