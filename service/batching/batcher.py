@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +12,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from service.answers import AnswerKey, AnswerSource
-from service.batching.drain_rate import DrainRate
+from service.batching.computing_thread import ComputingThread
 from service.batching.embedded import WHAT_FITS, EmbeddedTexts, Reading
 from service.batching.fair_queue import FairQueue
-from service.batching.pending import (
-    Key,
-    Pending,
-    PendingQuery,
-    PendingRequest,
-    PendingTexts,
-    PendingWork,
-    Result,
-    TokenIds,
-)
+from service.batching.pending import Key, PendingRequest, PendingTexts, PendingWork, Result, TokenIds
 from service.batching.shared_pass import SharedPass
 from service.engine import RankingEngine
 from service.lru_cache import LruCache
@@ -41,25 +30,17 @@ from uwe_core.errors import (
     OverloadedError,
     StaleFingerprintError,
     TextError,
-    WorkerError,
 )
 from uwe_core.narrowing import WHOLE, Narrowing
 from uwe_core.ranker import GIVEN_TASK
 from uwe_core.target_space import TargetSpace
 from uwe_core.tasks import RankingTask
 
-logger = logging.getLogger(__name__)
-
 # A batch of this many tokens keeps two processors busy for some tens of milliseconds, over ESCO a tenth of a second;
 # a GPU is launched as often for many tokens as for few.
 _BATCH_TOKENS = {"cpu": 256, "cuda": 16384}
 # Tokenising this much takes about a millisecond; more is done off the event loop.
 _INLINE_CHARS = 2000
-# Longer answers are not kept: they are rare, and a few thousand of them would fill the memory.
-_LONGEST_KEPT_ANSWER = 1 << 16
-# Between attempts to compute anything at all after the computing thread died, in seconds; the last one repeats.
-_RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
-_PROBE_TEXT = "nurse"
 
 
 class Pins(NamedTuple):
@@ -73,10 +54,7 @@ UNPINNED = Pins()
 
 
 class Batcher:
-    """Continuous batching in front of one computing thread, since torch itself uses every processor.
-
-    Waiting is bounded in number and in time. A text that fails is found by halving its batch, and fails its own
-    request alone. When the thread dies, its requests fail, `alive` is false, and another one is started.
+    """Continuous batching in front of one `ComputingThread`. Waiting is bounded in number and in time.
 
     Args:
         engine: the stages of ranking.
@@ -96,24 +74,24 @@ class Batcher:
         self._metrics = metrics
         self._max_waiting = settings.max_waiting
         self._deadline_seconds = settings.deadline_seconds
-        self._on_alive = on_alive
         self._sources = {name: AnswerSource.of(engine, task) for name, task in engine.tasks.items()}
         self._answers: LruCache[AnswerKey, bytes] = LruCache(settings.answer_cache_entries)
         embeddings: LruCache[TokenIds, Tensor] = LruCache(settings.embedding_cache_bytes, lambda tokens: tokens.nbytes)
-        self._pass = SharedPass(engine, metrics, embeddings)
         device = engine.description.device.partition(":")[0]
         self._queue = FairQueue(settings.batch_tokens or _BATCH_TOKENS[device])
-        self._rate = DrainRate()
         self._waiting = 0
-        self._batch: list[Pending] = []
         self._given = count()
-        self._closed = threading.Event()
-        self.alive = True
         metrics.queued_queries.set_function(lambda: self._queue.texts)
         metrics.queued_tokens.set_function(lambda: self._queue.tokens)
         metrics.answer_cache_entries.set_function(lambda: len(self._answers))
         metrics.embedding_cache_bytes.set_function(lambda: embeddings.weight)
-        self._start(self._work)
+        shared_pass = SharedPass(engine, metrics, embeddings)
+        self._computing = ComputingThread(engine, metrics, self._queue, shared_pass, self._answers, on_alive)
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything can be computed now."""
+        return self._computing.alive
 
     def source(self, task: RankingTask, pins: Pins = UNPINNED) -> AnswerSource:
         """What the answers of a task come from now, or under the fingerprints that were named.
@@ -261,7 +239,7 @@ class Batcher:
 
     def close(self) -> None:
         """Take nothing more; what is computed now ends on its own."""
-        self._closed.set()
+        self._computing.close()
         self._queue.close()
 
     @contextmanager
@@ -270,7 +248,7 @@ class Batcher:
         if not self.alive:
             raise NotReadyError("not ready: the computing thread is being started again")
         if self._waiting >= self._max_waiting:
-            seconds = self._rate.retry_after(self._queue.tokens)
+            seconds = self._computing.rate.retry_after(self._queue.tokens)
             raise OverloadedError(f"{self._waiting} requests wait already", seconds)
         self._count(+1)
         try:
@@ -323,105 +301,3 @@ class Batcher:
         # Only ever called on the event loop, so no lock.
         self._waiting += change
         self._metrics.waiting.set(self._waiting)
-
-    # What follows runs on the computing thread.
-
-    def _start(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="ranking", daemon=True).start()
-
-    def _work(self) -> None:
-        try:
-            while batch := self._queue.take():
-                self._batch = batch
-                self._observe_waits(batch)
-                start = time.perf_counter()
-                self._compute(self._unanswered(batch))
-                self._rate.observe(sum(len(text.token_ids) for text in batch), time.perf_counter() - start)
-                self._batch = []
-        except BaseException as error:  # whatever it was: somebody waits for every query
-            self._die(error)
-
-    def _compute(self, texts: Sequence[Pending]) -> None:
-        """Do or fail each text; one that fails is found by halves, and fails its request alone."""
-        texts = [text for text in texts if not text.request.over]
-        if not texts:
-            return
-        try:
-            done = self._pass.compute(texts)
-        except Exception as error:
-            if len(texts) == 1:
-                texts[0].request.fail(error)
-                return
-            middle = len(texts) // 2
-            self._compute(texts[:middle])
-            self._compute(texts[middle:])
-            return
-        for key, answer in done.answers.items():
-            if key.request is None and len(answer) <= _LONGEST_KEPT_ANSWER:
-                self._answers.put(key, answer)
-        for text in texts:
-            if isinstance(text, PendingQuery):
-                text.request.answer(text.key, done.answers[text.key])
-            else:
-                text.request.answer(text.token_ids, done.tokens[text.token_ids])
-
-    def _unanswered(self, batch: Sequence[Pending]) -> list[Pending]:
-        """Those that were not answered for somebody else while they waited."""
-        unanswered: list[Pending] = []
-        for text in batch:
-            known = self._answers.get(text.key) if isinstance(text, PendingQuery) else None
-            if isinstance(text, PendingQuery) and known is not None:
-                text.request.answer(text.key, known)
-            else:
-                unanswered.append(text)
-        return unanswered
-
-    def _observe_waits(self, batch: Sequence[Pending]) -> None:
-        now = time.monotonic()
-        for text in batch:
-            if text.first:
-                work, seconds = text.request, now - text.request.queued
-                self._metrics.observe_stage("wait", seconds)
-                if work.trace is not None:
-                    work.trace.stage("wait", seconds, queries=len(work.keys), tokens=work.tokens)
-
-    def _die(self, error: BaseException) -> None:
-        logger.critical("the computing thread died and is started again", exc_info=error)
-        failure = WorkerError("the computing thread died; it is being started again")
-        self._be_alive(False)
-        self._queue.refuse(failure)
-        for text in self._batch:
-            text.request.fail(failure)
-        self._batch = []
-        self._start(self._return)
-
-    def _return(self) -> None:
-        """On a new thread: be alive as soon as anything can be computed, then work."""
-        for pause in _pauses():
-            if self._closed.wait(pause):
-                return
-            try:
-                self._probe()
-            except BaseException:
-                logger.critical("still nothing can be computed", exc_info=True)
-            else:
-                break
-        self._metrics.worker_restarts.inc()
-        self._queue.accept()
-        self._be_alive(True)
-        self._work()
-
-    def _probe(self) -> None:
-        task = next(iter(self._engine.tasks.values()))
-        tokens = self._engine.encode(self._engine.tokenise([task.example or _PROBE_TEXT]))
-        self._engine.score(self._engine.served.space(task.target_space), tokens)
-
-    def _be_alive(self, alive: bool) -> None:
-        self.alive = alive
-        self._on_alive(alive)
-
-
-def _pauses() -> Iterator[float]:
-    yield from _RESTART_PAUSES
-    while True:
-        yield _RESTART_PAUSES[-1]

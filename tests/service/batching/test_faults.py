@@ -75,7 +75,7 @@ def test_a_thread_that_dies_fails_its_requests_and_comes_back() -> None:
             if alive:
                 loop.call_soon_threadsafe(back.set)
 
-        batcher._on_alive = tell
+        batcher._computing._on_alive = tell
         first = await busy(batcher, ranker)
         second = await queued(batcher, "b")
         ranker.fails = SystemExit("a bug")
