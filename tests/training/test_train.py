@@ -18,7 +18,6 @@ from typer.testing import CliRunner, Result
 
 from tests.core.gradients.test_gradient_cache import SKILLS, TARGETS, graphs
 from tests.core.trainer.training_setup import tiny_config
-from tests.fakes import save_tiny_model
 from training.benchmark import describe_machine
 from training.cli import app
 from training.interruption import stop_on_signals
@@ -34,17 +33,7 @@ from uwe_core.model import UweModel
 from uwe_core.trainer.train_config import LoraSettings
 from uwe_core.trainer.train_state import TrainState
 
-
-@pytest.fixture(autouse=True)
-def commands_of_their_own(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command sets as many threads as there are processors, and reads where the evaluation data are."""
-    monkeypatch.setattr("training.cli.cpu_quota", lambda: 1)
-    monkeypatch.delenv("UWE_DATA_DIR", raising=False)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model("bert", tmp_path_factory.mktemp("model") / "base")
+pytestmark = pytest.mark.usefixtures("commands_of_their_own")
 
 
 @pytest.fixture(scope="module")

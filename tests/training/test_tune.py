@@ -27,11 +27,6 @@ DATASETS = [
 CONFIG = TuneConfig(strengths=(0.0, 0.5, 1.0), temperature_factors=(0.5, 1.0, 2.0))
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model("bert", tmp_path_factory.mktemp("base"))
-
-
 def adapter_folder(folder: Path, base: Path, dtype: torch.dtype = torch.float32, size: float = 1.0) -> Path:
     tensors = adapter_of(UweModel.from_pretrained(base, device="cpu").encoder.backbone)
     sizes = {".a": 1 / size, ".b": size}  # the same product

@@ -14,7 +14,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.core.trainer.training_setup import tiny_config
-from tests.fakes import save_tiny_model
 from tests.training.test_train import forbid, write_graphs
 from training.ablate import AblationOutcome, AblationRequest, ablate
 from training.ablations.cells import CellResult
@@ -31,18 +30,7 @@ from uwe_core.model import UweModel
 from uwe_core.trainer.trainer import Trainer
 
 SIZE = AblationSize(steps=3, seeds=2, skills=5)
-
-
-@pytest.fixture(autouse=True)
-def commands_of_their_own(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command sets as many threads as there are processors, and reads where the evaluation data are."""
-    monkeypatch.setattr("training.cli.cpu_quota", lambda: 1)
-    monkeypatch.delenv("UWE_DATA_DIR", raising=False)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model("bert", tmp_path_factory.mktemp("model") / "base")
+pytestmark = pytest.mark.usefixtures("commands_of_their_own")
 
 
 @pytest.fixture(scope="module")
