@@ -116,7 +116,7 @@ def _measure_here(model: str, exports: Path, rounds: int, threads: int, device: 
         for precision in precisions:
             try:
                 backends[f"{name} {precision}"] = make_backend(encoder, name, precision, threads, exports)
-            except ConfigurationError as error:
+            except (ConfigurationError, RuntimeError) as error:  # such as a GPU without room for its recordings
                 absent[f"{name} {precision}"] = str(error)
     return EncoderCosts(model, describe_machine(device), threads, rounds, _costs(encoder, backends, rounds), absent)
 

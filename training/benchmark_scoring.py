@@ -98,7 +98,7 @@ class PaddedScorer:
 
     def __init__(self, index: TokenIndex, interaction: InteractionConfig) -> None:
         self._temperature = interaction.interaction_temperature
-        self._tokens, mask = TokenEmbeddings(index.floats(), index.offsets.to(index.embeddings.device)).padded()
+        self._tokens, mask = TokenEmbeddings(index.floats(), index.offsets).padded()
         self._units = self._tokens * inverse_norms(self._tokens)[..., None]
         self._padding = ~mask[:, None, :]
         self._stored_position = index.order.argsort()
@@ -202,6 +202,7 @@ def _medians(
 def _seconds(work: Callable[[], Tensor]) -> float:
     """Until a GPU, too, has done the work."""
     start = time.perf_counter()
-    if work().is_cuda:
-        torch.cuda.synchronize()
+    done = work()
+    if done.is_cuda:
+        torch.cuda.synchronize(done.device)
     return time.perf_counter() - start

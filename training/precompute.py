@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from training.terminal import progress_bar
 from uwe_core.backends.choosing import Candidate
+from uwe_core.backends.interface import EXPORTING
 from uwe_core.backends.making import named_way
 from uwe_core.catalogue import SpaceCatalogue
 from uwe_core.errors import InputError
@@ -67,7 +68,7 @@ def wanted_exports(words: Sequence[str]) -> list[Candidate]:
     ways = []
     for word in words:
         way = named_way(word)
-        if way is None:
-            raise InputError(f"'{word}' is no backend with a precision, such as openvino-float32")
+        if way is None or way[0] not in EXPORTING:
+            raise InputError(f"'{word}' is no backend that reads exports with a precision, such as openvino-float32")
         ways.append(way)
     return ways

@@ -10,9 +10,10 @@ import torch
 
 from tests.fakes import save_tiny_model
 from uwe_core.backends import choosing, making
-from uwe_core.backends.choosing import Candidate, Trial, best, candidates, made_up_texts, shortfall, use_backend
+from uwe_core.backends.choosing import Candidate, Trial, best, candidates, made_up_texts, use_backend
 from uwe_core.backends.interface import TOLERANCES, Int8Backend
 from uwe_core.backends.making import is_available
+from uwe_core.backends.shortfall import shortfall
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ConfigurationError
 from uwe_core.model import UweModel

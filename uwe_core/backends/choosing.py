@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import statistics
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch.nn.functional import cosine_similarity
 
 from uwe_core.backends.interface import (
     BACKENDS,
@@ -27,10 +25,10 @@ from uwe_core.backends.interface import (
 )
 from uwe_core.backends.making import is_available, make_backend, runs_on
 from uwe_core.backends.packed_encoder import can_pack
+from uwe_core.backends.shortfall import shortfall
 from uwe_core.device import cpu_quota, processor_flags
 from uwe_core.encoder import TokenEncoder
 from uwe_core.errors import ConfigurationError, DiskFullError
-from uwe_core.types import RaggedTokens
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +169,8 @@ def candidates(
         if each == precision or (precision == "auto" and (each != "int8" or name in cheap_int8))
     ]
     if not allowed:
-        raise ConfigurationError(f"no backend that is installed has {precision}: add the extra [onnx] or [openvino]")
+        advice = ": add the extra [onnx] or [openvino]" if device_type == "cpu" else f" and runs on {device_type}"
+        raise ConfigurationError(f"no backend that is installed has {precision}{advice}")
     return allowed
 
 
@@ -260,12 +259,6 @@ def error_of(backend: EncoderBackend, encoder: TokenEncoder) -> float:
     """How far a backend is from the encoder's own forward pass on real texts; see `shortfall`."""
     token_ids = encoder.tokenise(_REAL_TEXTS).token_ids
     return shortfall(backend.encode(token_ids), encoder.hidden(token_ids))
-
-
-def shortfall(found: RaggedTokens, wanted: RaggedTokens) -> float:
-    """The most that the cosine of a row with its counterpart falls short of 1; infinite where it is not a number."""
-    cosines = cosine_similarity(found.double(), wanted.double(), dim=1)
-    return float((1 - cosines).max()) if bool(cosines.isfinite().all()) else math.inf
 
 
 def _made(

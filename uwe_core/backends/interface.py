@@ -24,6 +24,8 @@ PRECISIONS: dict[BackendName, tuple[BackendPrecision, ...]] = {
 }
 # The kind of device that each needs; torch runs on any.
 DEVICES: dict[BackendName, str] = {"cuda_graphs": "cuda", "onnx": "cpu", "openvino": "cpu"}
+# Those that run the encoder as it was exported.
+EXPORTING: tuple[BackendName, ...] = ("onnx", "openvino")
 # The most that the cosine of a token with the same token of torch in float32 may fall short of 1.
 TOLERANCES: dict[BackendPrecision, float] = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 5e-2}
 

@@ -71,7 +71,8 @@ class PackedEncoder(nn.Module):
         if by_distance is not None:
             columns = torch.arange(len(ids) if rows is None else rows.shape[1], device=ids.device)
             distances = columns[None, :] - columns[:, None] + by_distance.shape[0] // 2
-            of_heads = by_distance[distances].permute(2, 0, 1)[None]
+            # Fused attention on a GPU wants columns beside each other in memory.
+            of_heads = by_distance[distances].permute(2, 0, 1).contiguous()[None]
             bias = of_heads if bias is None else of_heads + bias
         for layer in self.layers:
             tokens = layer(tokens, rows, places, bias)

@@ -44,7 +44,7 @@ class CandidateScores:
         """
         enough = self.enough(k, excluded, allowed)
         places, values = top_k(enough.values.masked_fill(enough._left_out(excluded, allowed), -torch.inf), k)
-        return enough.targets[places], values
+        return enough.targets.cpu()[places], values
 
     def enough(
         self, k: int, excluded: Sequence[int] = (), allowed: Bool[Tensor, " targets"] | None = None

@@ -28,8 +28,8 @@ from uwe_core.scoring.packed_queries import LANES
 from uwe_core.token_storage import StorageType
 
 _LINE_FLOATS = 16
-# Code that sums products: of rows, dim, a query, and how many rows.
-_SumsOf: TypeAlias = Callable[[Code, Value, Value, Value, int], list[Value]]
+# Code that sums products: of rows, dim, a query, how many rows, and whether those behind them are asked for.
+_SumsOf: TypeAlias = Callable[[Code, Value, Value, Value, int, bool], list[Value]]
 _ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "float16": HALF, "int8": INT8}
 
 
@@ -54,7 +54,7 @@ def _build_dots(module: ir.Module, storage: StorageType, name: str, sums_of: _Su
     code, (tokens, scales, _sums_of_rows, rows, dim, queries, _, _, _, _, tiles, widened, out) = new_function(
         module, name, *DOTS_ARGUMENTS
     )
-    together = rows_at_once()
+    together, asks_ahead = rows_at_once(), storage == "float32"
     whole = code.sub(rows, code.srem(rows, INT64(together)))
     for start, stop, step in ((INT64(0), whole, together), (whole, rows, 1)):
         with code.loop(start, stop, step) as row:
@@ -65,35 +65,38 @@ def _build_dots(module: ir.Module, storage: StorageType, name: str, sums_of: _Su
                 floats = widened
             with code.loop(INT64(0), tiles) as tile:
                 query = code.at(queries, FLOATS, code.mul(tile, dim))
-                for place, value in enumerate(sums_of(code, floats, dim, query, step)):
+                for place, value in enumerate(sums_of(code, floats, dim, query, step, asks_ahead)):
                     to = code.add(code.mul(code.add(row, INT64(place)), tiles), tile)
                     code.write(value, code.at(out, FLOATS, to))
     code.ret_void()
     return code.function
 
 
-def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list[Value]:
+def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int, asks_ahead: bool) -> list[Value]:
     """The dot products of `count` rows with the 16 tokens of a tile."""
-    return _accumulated(code, rows, dim, query, count, FLOAT)
+    return _accumulated(code, rows, dim, query, count, asks_ahead, FLOAT)
 
 
-def _pair_sums(code: Code, rows: Value, dim: Value, query: Value, count: int) -> list[Value]:
+def _pair_sums(code: Code, rows: Value, dim: Value, query: Value, count: int, asks_ahead: bool) -> list[Value]:
     """The dot products of `count` rows with 8 tokens, two components at a time, and zeros."""
-    pairs = ir.VectorType(FLOAT, 2)
-    return [code.pair_sums(total) for total in _accumulated(code, rows, code.sdiv(dim, INT64(2)), query, count, pairs)]
+    groups, pairs = code.sdiv(dim, INT64(2)), ir.VectorType(FLOAT, 2)
+    return [code.pair_sums(total) for total in _accumulated(code, rows, groups, query, count, asks_ahead, pairs)]
 
 
-def _accumulated(code: Code, rows: Value, groups: Value, query: Value, count: int, group: ir.Type) -> list[Value]:
+def _accumulated(
+    code: Code, rows: Value, groups: Value, query: Value, count: int, asks_ahead: bool, group: ir.Type
+) -> list[Value]:
     """Products of each group of components of a row with the 16 lanes of the query, summed over the groups of a row.
 
-    A processor does not foresee so many rows side by side: each line is asked for while the rows before are summed.
+    A processor does not foresee so many rows side by side: where they lie in the index as they are, each line of those
+    behind them is asked for while these are summed.
     """
     splat = code.splat if group == FLOAT else code.pair_splat
     sums = [code.variable(FLOATS, constant(0.0)) for _ in range(count)]
     bases = [code.at(rows, group, code.mul(groups, INT64(place))) for place in range(2 * count)]
     line = _LINE_FLOATS if group == FLOAT else _LINE_FLOATS // group.count
     with code.loop(INT64(0), groups, line) as start:
-        for base in bases[count:]:
+        for base in bases[count:] if asks_ahead else ():
             code.prefetch(code.at(base, group, start))
         end = code.add(start, INT64(line))
         with code.loop(start, code.select(code.icmp_signed("<", end, groups), end, groups)) as place:
