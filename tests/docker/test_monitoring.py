@@ -133,7 +133,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         with prometheus(folder, target) as client:
             traffic.start()
             try:
-                until_true(lambda: ask(client, 'count_over_time(up{job="uwe"}[5m]) >= 5'))
+                assert until_true(lambda: ask(client, 'count_over_time(up{job="uwe"}[5m]) >= 5'))
                 yield client
             finally:
                 stop.set()
