@@ -31,24 +31,10 @@ from uwe_core.token_index import IndexManifest, StorageType, TokenIndex
 from uwe_core.token_storage import read_back, stored
 
 # Some words that tiny models know.
-TINY_WORDS = [
-    "nurse",
-    "welder",
-    "baker",
-    "weld",
-    "metal",
-    "bake",
-    "bread",
-    "care",
-    "for",
-    "people",
-    "take",
-    "blood",
-    "pressure",
-]
+TINY_WORDS = tuple("nurse welder baker weld metal bake bread care for people take blood pressure".split())  # noqa: SIM905
 FAMILIES = ("bert", "mpnet", "xlm-roberta", "modernbert")
 TINY_LIMIT = 24
-_WORDS = tuple("a b c nurse welder baker weld metal bake bread care for people take blood pressure , . ( )".split())  # noqa: SIM905
+_WORDS = (*"abc", *TINY_WORDS, *",.()")
 _SPECIAL = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]  # the padding id is 1, as in the RoBERTa family
 
 

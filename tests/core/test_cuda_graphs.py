@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from tests.fakes import FAMILIES, TINY_LIMIT, save_tiny_model
+from tests.core.test_backends import PACKED_FAMILIES, shortfall
+from tests.fakes import TINY_LIMIT, save_tiny_model
 from uwe_core.backends.choosing import candidates
 from uwe_core.backends.cuda_graphs import Compute, CudaGraphs, CudaRecorder, Recording
 from uwe_core.backends.graph_buckets import MOST_TOKENS, TEXTS, Bucket, buckets_up_to, laid_out, smallest_fit
@@ -50,14 +48,8 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TokenE
     return encoder
 
 
-def shortfall(found: Tensor, wanted: Tensor) -> float:
-    assert found.shape == wanted.shape
-    assert found.dtype == torch.float32
-    return float((1 - cosine_similarity(found, wanted, dim=1)).max())
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "modernbert"])
+@pytest.mark.parametrize("family", PACKED_FAMILIES)
 def test_replays_equal_transformers_whatever_was_computed_before(
     family: str, precision: BackendPrecision, encoders: Callable[[str], TokenEncoder]
 ) -> None:
@@ -67,8 +59,7 @@ def test_replays_equal_transformers_whatever_was_computed_before(
     @settings(max_examples=25)
     @given(RAGGED)
     def check(token_ids: list[list[int]]) -> None:
-        with torch.inference_mode():
-            assert shortfall(backend.encode(token_ids), encoder.hidden(token_ids)) <= TOLERANCES[precision]
+        assert shortfall(encoder, backend, token_ids) <= TOLERANCES[precision]
 
     check()
 
@@ -109,18 +100,12 @@ def test_calls_at_the_same_time_each_get_their_own(encoders: Callable[[str], Tok
     backend = CudaGraphs(encoders("mpnet"), "float32", recomputing)
     texts = [[[0, word, word + 1, 2]] for word in range(4, 12)]
     wanted = [backend.encode(text) for text in texts]
-    wrong: list[int] = []
 
-    def call(number: int) -> None:
-        if not all(torch.equal(backend.encode(texts[number]), wanted[number]) for _ in range(50)):
-            wrong.append(number)
+    def is_right(number: int) -> bool:
+        return all(torch.equal(backend.encode(texts[number]), wanted[number]) for _ in range(50))
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(texts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(len(texts)) as threads:
+        assert all(threads.map(is_right, range(len(texts))))
 
 
 @given(st.integers(3, 600))
@@ -158,7 +143,7 @@ def test_each_device_has_its_backends(encoders: Callable[[str], TokenEncoder], t
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("family", ["bert", "xlm-roberta", "mpnet"])
+@pytest.mark.parametrize("family", PACKED_FAMILIES)
 @pytest.mark.parametrize("device", [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cuda"])
 def test_recordings_of_a_gpu_equal_its_eager_pass(
     family: str, precision: BackendPrecision, device: str, tmp_path: Path
@@ -168,9 +153,7 @@ def test_recordings_of_a_gpu_equal_its_eager_pass(
     batches = ([[0, 5, 2]], [[0, 9, 9, 2], [0, 2]], [[0, *range(3, 12)]] * 20, [[0, 7, 2]] * 40)
 
     def encode_all() -> bool:
-        with torch.inference_mode():
-            pairs = [(backend.encode(texts), encoder.hidden(texts)) for texts in batches]
-            return all(shortfall(found, wanted) <= TOLERANCES[precision] for found, wanted in pairs)
+        return all(shortfall(encoder, backend, texts) <= TOLERANCES[precision] for texts in batches)
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.submit(encode_all).result() for _ in range(3))

@@ -79,26 +79,25 @@ class CudaGraphs:
         self.precision = precision
         self._eager = PackedTorch(encoder, precision)
         self._turn = threading.Lock()
-        self._numbers: dict[Bucket, Int64[Tensor, " numbers"]] = {}
-        self._recordings: dict[Bucket, Recording] = {}
+        self._recordings: dict[Bucket, tuple[Int64[Tensor, " numbers"], Recording]] = {}
         for bucket in buckets_up_to(encoder.max_tokens):
             self._record(bucket, record, encoder.device)
-        for bucket in self._recordings:
+        for bucket in self._recordings:  # after the last was recorded, since they share memory
             self._check(bucket)
 
     @torch.inference_mode()
     def encode(self, token_ids: Sequence[Sequence[int]]) -> RaggedTokens:
         """See `EncoderBackend`."""
-        bucket = smallest_fit(list(self._recordings), len(token_ids), max(map(len, token_ids)))
+        bucket = smallest_fit(self._recordings, len(token_ids), max(map(len, token_ids)))
         if bucket is None:
             return self._eager.encode(token_ids)
         return self._replay(bucket, pack(token_ids, self._eager.padding_id))
 
     def _replay(self, bucket: Bucket, packed: PackedTexts) -> RaggedTokens:
-        replay, output = self._recordings[bucket]
-        numbers = torch.from_numpy(laid_out(packed, bucket))
+        numbers, (replay, output) = self._recordings[bucket]
+        laid = torch.from_numpy(laid_out(packed, bucket))
         with self._turn:  # one call's numbers must not meet another's replay; all threads have the default stream
-            self._numbers[bucket].copy_(numbers)
+            numbers.copy_(laid)
             replay()
             return output[: len(packed.ids)].clone()
 
@@ -106,8 +105,8 @@ class CudaGraphs:
     def _record(self, bucket: Bucket, record: Callable[[Compute], Recording], device: torch.device) -> None:
         empty = pack([[0]], self._eager.padding_id)  # unlike what `_check` replays
         numbers = torch.from_numpy(laid_out(empty, bucket)).to(device)
-        self._numbers[bucket] = numbers
-        self._recordings[bucket] = record(lambda: encode_laid_out(self._eager.packed_encoder, numbers, bucket))
+        recording = record(lambda: encode_laid_out(self._eager.packed_encoder, numbers, bucket))
+        self._recordings[bucket] = numbers, recording
 
     @torch.inference_mode()
     def _check(self, bucket: Bucket) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,9 +45,9 @@ def buckets_up_to(max_tokens: int) -> list[Bucket]:
     return sorted((grid for grid in grids if grid.tokens <= MOST_TOKENS), key=lambda grid: -grid.tokens)
 
 
-def smallest_fit(buckets: Sequence[Bucket], texts: int, text_tokens: int) -> Bucket | None:
+def smallest_fit(buckets: Iterable[Bucket], texts: int, text_tokens: int) -> Bucket | None:
     """The bucket with the fewest places that holds so many texts of so many tokens at most; None where none does."""
-    fitting = [grid for grid in buckets if grid.texts >= texts and grid.text_tokens >= text_tokens]
+    fitting = (grid for grid in buckets if grid.texts >= texts and grid.text_tokens >= text_tokens)
     return min(fitting, key=lambda grid: grid.tokens, default=None)
 
 

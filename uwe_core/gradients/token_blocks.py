@@ -121,15 +121,15 @@ class TokenBlocks:
         ]
 
     def _reduced(self, summed: BlockPairs, lengths: Tensor) -> BlockPairs:
-        return summed / lengths if self._takes_means else summed
+        return summed / lengths if self.config.query_reduction == "mean" or self._is_mean_of_both else summed
 
     @property
-    def _takes_means(self) -> bool:
-        return self.config.query_reduction == "mean" or self.config.kind == "two_way_late_interaction"
+    def _is_mean_of_both(self) -> bool:
+        return self.config.kind == "two_way_late_interaction"
 
     def _mixed(self, forward: Tensor, backward: Tensor) -> TwoWayScores:
         """The scores of the two directions of soft late interaction, or of their mean."""
-        if self.config.kind != "two_way_late_interaction":
+        if not self._is_mean_of_both:
             return TwoWayScores(forward, backward)
         both = (forward + backward.T) / 2
         if self.config.query_reduction == "mean":
@@ -138,7 +138,7 @@ class TokenBlocks:
 
     def _unmixed(self, of_scores: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """Gradients of what `_mixed` takes, given those of what it returns."""
-        if self.config.kind != "two_way_late_interaction":
+        if not self._is_mean_of_both:
             return of_scores
         forward, backward = of_scores
         if self.config.query_reduction == "sum":

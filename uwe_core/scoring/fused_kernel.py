@@ -20,6 +20,16 @@ TARGETS = 8
 
 @triton.jit
 @no_type_check
+def token_ranges(offsets, first, targets, target_count: tl.constexpr, target_tokens: tl.constexpr):
+    """Where the tokens of some targets begin and end, for each of the `target_tokens` lanes of a target."""
+    target = first + tl.arange(0, target_count * target_tokens) // target_tokens
+    start = tl.load(offsets + target, mask=target < targets, other=0)
+    stop = tl.load(offsets + target + 1, mask=target < targets, other=0)
+    return start, stop
+
+
+@triton.jit
+@no_type_check
 def block_dots(
     embeddings, scales, queries, row, real, query_row, dim, has_scales: tl.constexpr,
     rows: tl.constexpr, query_tokens: tl.constexpr, components: tl.constexpr,
@@ -57,9 +67,7 @@ def score_block(
     piece = (tl.program_id(0) % pieces).to(tl.int64)
     first = tl.program_id(0) // pieces * target_count
     lanes = tl.arange(0, target_count * target_tokens)
-    target = first + lanes // target_tokens
-    start = tl.load(offsets + target, mask=target < targets, other=0)
-    stop = tl.load(offsets + target + 1, mask=target < targets, other=0)
+    start, stop = token_ranges(offsets, first, targets, target_count, target_tokens)
     columns = piece * query_tokens + tl.arange(0, query_tokens)
     query_row = tl.load(query_rows + columns)
     largest = tl.full((target_count, query_tokens), float("-inf"), tl.float32)
@@ -117,9 +125,7 @@ def ask_block(
     query = (tl.program_id(0) % query_count).to(tl.int64)
     first = tl.program_id(0) // query_count * target_count
     lanes = tl.arange(0, target_count * target_tokens)
-    target = first + lanes // target_tokens
-    start = tl.load(offsets + target, mask=target < targets, other=0)
-    stop = tl.load(offsets + target + 1, mask=target < targets, other=0)
+    start, stop = token_ranges(offsets, first, targets, target_count, target_tokens)
     begin = tl.load(bounds + query)
     end = tl.load(bounds + query + 1)
     summed = tl.zeros((target_count,), tl.float32)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from llvmlite import ir
 
 from uwe_core.scoring.kernel.language import (
@@ -28,8 +25,6 @@ from uwe_core.scoring.packed_queries import LANES
 from uwe_core.token_storage import StorageType
 
 _LINE_FLOATS = 16
-# Code that sums products: of rows, dim, a query, how many rows, and whether those behind them are asked for.
-_SumsOf: TypeAlias = Callable[[Code, Value, Value, Value, int, bool], list[Value]]
 _ELEMENTS: dict[StorageType, ir.Type] = {"float32": FLOAT, "bfloat16": INT16, "float16": HALF, "int8": INT8}
 
 
@@ -39,8 +34,7 @@ def build_float_dots(module: ir.Module, storage: StorageType) -> None:
     tokens `[rows, dim]` as stored; scales `[rows]`; queries `[tiles, dim, lanes]` where components is 1, `[dim / 2, 8,
     2]` where it is 2; room: for some rows in float32; out `[rows, tiles * lanes]`.
     """
-    one_by_one = _build_dots(module, storage, "dots_one_by_one", _sums)
-    by_pairs = _build_dots(module, storage, "dots_by_pairs", _pair_sums)
+    one_by_one, by_pairs = (_build_dots(module, storage, components) for components in (1, 2))
     code, arguments = new_function(module, "dots", *DOTS_ARGUMENTS)
     components = arguments[7]
     with code.if_else(code.icmp_signed("==", components, INT64(2))) as (pairs, single):
@@ -50,9 +44,10 @@ def build_float_dots(module: ir.Module, storage: StorageType) -> None:
     code.ret_void()
 
 
-def _build_dots(module: ir.Module, storage: StorageType, name: str, sums_of: _SumsOf) -> Value:
+def _build_dots(module: ir.Module, storage: StorageType, at_once: int) -> Value:
+    """`dots` where components is `at_once`."""
     code, (tokens, scales, _sums_of_rows, rows, dim, queries, _, _, _, _, tiles, widened, out) = new_function(
-        module, name, *DOTS_ARGUMENTS
+        module, f"dots_by_{at_once}", *DOTS_ARGUMENTS
     )
     together, asks_ahead = rows_at_once(), storage == "float32"
     whole = code.sub(rows, code.srem(rows, INT64(together)))
@@ -65,36 +60,25 @@ def _build_dots(module: ir.Module, storage: StorageType, name: str, sums_of: _Su
                 floats = widened
             with code.loop(INT64(0), tiles) as tile:
                 query = code.at(queries, FLOATS, code.mul(tile, dim))
-                for place, value in enumerate(sums_of(code, floats, dim, query, step, asks_ahead)):
+                for place, value in enumerate(_sums(code, floats, dim, query, step, at_once, asks_ahead)):
                     to = code.add(code.mul(code.add(row, INT64(place)), tiles), tile)
                     code.write(value, code.at(out, FLOATS, to))
     code.ret_void()
     return code.function
 
 
-def _sums(code: Code, rows: Value, dim: Value, query: Value, count: int, asks_ahead: bool) -> list[Value]:
-    """The dot products of `count` rows with the 16 tokens of a tile."""
-    return _accumulated(code, rows, dim, query, count, asks_ahead, FLOAT)
-
-
-def _pair_sums(code: Code, rows: Value, dim: Value, query: Value, count: int, asks_ahead: bool) -> list[Value]:
-    """The dot products of `count` rows with 8 tokens, two components at a time, and zeros."""
-    groups, pairs = code.sdiv(dim, INT64(2)), ir.VectorType(FLOAT, 2)
-    return [code.pair_sums(total) for total in _accumulated(code, rows, groups, query, count, asks_ahead, pairs)]
-
-
-def _accumulated(
-    code: Code, rows: Value, groups: Value, query: Value, count: int, asks_ahead: bool, group: ir.Type
+def _sums(
+    code: Code, rows: Value, dim: Value, query: Value, count: int, components: int, asks_ahead: bool
 ) -> list[Value]:
-    """Products of each group of components of a row with the 16 lanes of the query, summed over the groups of a row.
+    """The dot products of `count` rows with the 16 tokens of a tile, or with 8 by two components at a time, and zeros.
 
     A processor does not foresee so many rows side by side: where they lie in the index as they are, each line of those
     behind them is asked for while these are summed.
     """
-    splat = code.splat if group == FLOAT else code.pair_splat
+    group, splat = (FLOAT, code.splat) if components == 1 else (ir.VectorType(FLOAT, components), code.pair_splat)
+    groups, line = code.sdiv(dim, INT64(components)), _LINE_FLOATS // components
     sums = [code.variable(FLOATS, constant(0.0)) for _ in range(count)]
     bases = [code.at(rows, group, code.mul(groups, INT64(place))) for place in range(2 * count)]
-    line = _LINE_FLOATS if group == FLOAT else _LINE_FLOATS // group.count
     with code.loop(INT64(0), groups, line) as start:
         for base in bases[count:] if asks_ahead else ():
             code.prefetch(code.at(base, group, start))
@@ -104,7 +88,8 @@ def _accumulated(
             for base, total in zip(bases[:count], sums, strict=True):
                 element = splat(code.read(code.at(base, group, place), group))
                 code.store(code.multiply_add(element, lanes, code.get(total, FLOATS)), total)
-    return [code.get(total, FLOATS) for total in sums]
+    totals = [code.get(total, FLOATS) for total in sums]
+    return totals if components == 1 else [code.pair_sums(total) for total in totals]
 
 
 def _widen(
